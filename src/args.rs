@@ -1,0 +1,170 @@
+//! The command line: arguments → [`Action`]. Pure.
+#![forbid(unsafe_code)]
+
+use std::ffi::OsString;
+
+use lexopt::Arg::{Long, Short, Value};
+use lexopt::ValueExt;
+
+/// What the command line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Run a command, or with `Show::Plan` print what would be run.
+    Run(Run),
+    /// Print the help text.
+    Help,
+    /// Print name and version.
+    Version,
+    /// One of the program's own further roles.
+    Stage(Stage),
+}
+
+/// A command to run and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Settings file as named; `None` for the default one.
+    pub settings: Option<OsString>,
+    /// Say on stderr what is decided and done.
+    pub verbosity: Verbosity,
+    /// Run it, or only show the plan.
+    pub mode: Mode,
+    /// The program and its arguments, exactly.
+    pub argv: Vec<OsString>,
+}
+
+/// How much `srt` says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verbosity {
+    /// Errors, and what was denied.
+    Normal,
+    /// Each decision and step.
+    Debug,
+}
+
+/// Whether the command is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Run it.
+    Execute,
+    /// Print what would be run, and stop.
+    DryRun,
+}
+
+/// A role that `srt` plays for itself, chosen by the hidden option `--stage`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Pid 1 of the sandbox; the numbers are inherited descriptors.
+    Inner {
+        /// Socket to the supervisor.
+        socket: i32,
+        /// Memory file that holds what to launch.
+        launch: i32,
+        /// The command's standard error.
+        stderr: i32,
+    },
+    /// Answers name lookups on standard input.
+    Lookup,
+}
+
+/// The help text.
+pub const HELP: &str = "\
+Run a command in a sandbox: it reads what the policy does not deny, writes only
+what the policy allows, and reaches only the network names the policy lists.
+
+Usage: srt [OPTIONS] [--] COMMAND [ARG...]
+       srt [OPTIONS] -c STRING
+
+Options:
+  -s, --settings PATH  settings file (default ~/.srt-settings.json; if that is
+                       absent, nothing may be written or reached)
+  -c STRING            run STRING with `sh -c`
+  -d, --debug          say on stderr what is decided and done (also SRT_DEBUG=1)
+      --dry-run        print what would be run, and stop
+  -h, --help           print this help
+  -V, --version        print the version
+
+Options end at the first word that is not one.
+
+Exit status: the command's own; 128+N if signal N ended it; 125 if srt itself
+failed or refused (nothing was run); 126 if COMMAND cannot be executed; 127 if
+it was not found.
+";
+
+/// Reads the arguments that follow the program's name.
+///
+/// # Errors
+/// One line that says what is wrong with the command line.
+pub fn action(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, String> {
+    let mut parser = lexopt::Parser::from_args(arguments);
+    let mut settings = None;
+    let mut verbosity = Verbosity::Normal;
+    let mut mode = Mode::Execute;
+    let mut argv = Vec::new();
+    while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
+        match arg {
+            Short('s') | Long("settings") => {
+                let value = parser.value().map_err(|e| e.to_string())?;
+                if settings.replace(value).is_some() {
+                    return Err("--settings is given twice".into());
+                }
+            }
+            Short('c') => {
+                let script = parser.value().map_err(|e| e.to_string())?;
+                if let Some(word) = parser.next().map_err(|e| e.to_string())? {
+                    return Err(format!("unexpected {} after -c STRING", shown(&word)));
+                }
+                argv = vec!["sh".into(), "-c".into(), script];
+            }
+            Short('d') | Long("debug") => verbosity = Verbosity::Debug,
+            Long("dry-run") => mode = Mode::DryRun,
+            Short('h') | Long("help") => return Ok(Action::Help),
+            Short('V') | Long("version") => return Ok(Action::Version),
+            Long("stage") => return stage(&mut parser).map(Action::Stage),
+            Value(program) => {
+                argv.push(program);
+                argv.extend(parser.raw_args().map_err(|e| e.to_string())?);
+            }
+            other @ (Short(_) | Long(_)) => {
+                return Err(format!("unknown option {}", shown(&other)));
+            }
+        }
+    }
+    if argv.is_empty() {
+        return Err("no command given".into());
+    }
+    Ok(Action::Run(Run {
+        settings,
+        verbosity,
+        mode,
+        argv,
+    }))
+}
+
+fn shown(arg: &lexopt::Arg<'_>) -> String {
+    match arg {
+        Short(c) => format!("-{c}"),
+        Long(name) => format!("--{name}"),
+        Value(word) => format!("{:?}", word.to_string_lossy()),
+    }
+}
+
+fn stage(parser: &mut lexopt::Parser) -> Result<Stage, String> {
+    let bad = |_| String::from("--stage is for srt's own use");
+    let role = parser.value().map_err(bad)?;
+    let mut number = || -> Result<i32, String> {
+        let fd: i32 = parser.value().and_then(|v| v.parse()).map_err(bad)?;
+        if fd < 3 {
+            return Err("--stage is for srt's own use".into());
+        }
+        Ok(fd)
+    };
+    match role.to_str() {
+        Some("inner") => Ok(Stage::Inner {
+            socket: number()?,
+            launch: number()?,
+            stderr: number()?,
+        }),
+        Some("lookup") => Ok(Stage::Lookup),
+        _ => Err("--stage is for srt's own use".into()),
+    }
+}

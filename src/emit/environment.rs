@@ -1,0 +1,76 @@
+//! The command's environment: the caller's, with what leads programs to the proxy.
+
+/// Port of the HTTP listener on the sandbox's 127.0.0.1.
+pub const HTTP_PORT: u16 = 3128;
+/// Port of the SOCKS listener on the sandbox's 127.0.0.1.
+pub const SOCKS_PORT: u16 = 1080;
+
+const HTTP: &str = "http://127.0.0.1:3128";
+
+/// Variables set to a fixed value: name, value. The reason stands above each group.
+const FIXED: &[(&str, &str)] = &[
+    // curl, git, wget and most others. Some read only one of the two spellings; an
+    // http URL in ALL_PROXY, since httpx and gRPC fail on a SOCKS one.
+    ("HTTP_PROXY", HTTP),
+    ("HTTPS_PROXY", HTTP),
+    ("ALL_PROXY", HTTP),
+    ("GRPC_PROXY", HTTP),
+    ("http_proxy", HTTP),
+    ("https_proxy", HTTP),
+    ("all_proxy", HTTP),
+    ("grpc_proxy", HTTP),
+    // FTP needs a tunnel; the name must reach the proxy, hence socks5h.
+    ("FTP_PROXY", "socks5h://127.0.0.1:1080"),
+    ("ftp_proxy", "socks5h://127.0.0.1:1080"),
+    // The sandbox's own loopback needs no proxy. Nothing else is reachable directly.
+    ("NO_PROXY", "localhost,127.0.0.1,::1"),
+    ("no_proxy", "localhost,127.0.0.1,::1"),
+    // Node's fetch looks at the variables only when told to.
+    ("NODE_USE_ENV_PROXY", "1"),
+    // Docker's and gcloud's clients and rsync have names of their own.
+    ("DOCKER_HTTP_PROXY", HTTP),
+    ("DOCKER_HTTPS_PROXY", HTTP),
+    ("RSYNC_PROXY", "127.0.0.1:3128"),
+    ("CLOUDSDK_PROXY_TYPE", "http"),
+    ("CLOUDSDK_PROXY_ADDRESS", "127.0.0.1"),
+    ("CLOUDSDK_PROXY_PORT", "3128"),
+    // So that a program can know where it is.
+    ("SANDBOX_RUNTIME", "1"),
+];
+
+/// The JVM reads no variable but this one.
+const JAVA: &str = "JAVA_TOOL_OPTIONS";
+const JAVA_OPTIONS: &str = "-Dhttp.proxyHost=127.0.0.1 -Dhttp.proxyPort=3128 \
+     -Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=3128";
+
+/// The environment of the command: `caller`'s, in its order (of a name that stands
+/// there twice, the last value), then ours.
+pub fn environment(caller: &[(Vec<u8>, Vec<u8>)], tmpdir: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut all: Vec<(Vec<u8>, Vec<u8>)> = Vec::with_capacity(caller.len());
+    let mut java = Vec::new();
+    for (name, value) in caller {
+        if name == JAVA.as_bytes() {
+            java = [value, &b" "[..]].concat();
+        } else if ours(name) {
+            // The caller's proxy is not to be reached from inside.
+        } else if let Some(known) = all.iter_mut().find(|(n, _)| n == name) {
+            known.1.clone_from(value);
+        } else {
+            all.push((name.clone(), value.clone()));
+        }
+    }
+    all.extend(
+        FIXED
+            .iter()
+            .map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec())),
+    );
+    java.extend(JAVA_OPTIONS.bytes());
+    all.push((JAVA.into(), java));
+    all.push((b"TMPDIR".to_vec(), tmpdir.to_vec()));
+    all.push((b"TMPPREFIX".to_vec(), [tmpdir, b"/zsh"].concat()));
+    all
+}
+
+fn ours(name: &[u8]) -> bool {
+    name == b"TMPDIR" || name == b"TMPPREFIX" || FIXED.iter().any(|(n, _)| n.as_bytes() == name)
+}

@@ -1,0 +1,15 @@
+//! Policy → instructions for a kernel. Pure, and the same on every platform.
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions
+)]
+
+pub mod bwrap;
+pub mod environment;
+pub mod seccomp;
+pub mod syscalls;

@@ -1,0 +1,77 @@
+//! Every number the program is bounded by, each with its reason.
+
+use std::time::Duration;
+
+/// Largest HTTP request head accepted, in bytes; past it the answer is 431.
+/// Real clients stay under 16 KiB; cookies and tokens go somewhat beyond.
+pub const HEAD_BYTES: usize = 64 * 1024;
+
+/// Most header fields in one request head. Real clients send under 50.
+pub const HEAD_FIELDS: usize = 200;
+
+/// Longest chunk-size line of a chunked body, in bytes (RFC 9112, 7.1): sixteen
+/// hexadecimal digits are all that a 64-bit length needs; extensions are refused.
+pub const CHUNK_LINE_BYTES: usize = 18;
+
+/// Time a client has to send a whole request head or SOCKS handshake.
+pub const HANDSHAKE: Duration = Duration::from_secs(30);
+
+/// Time one name lookup may take; a hung resolver then costs one helper.
+pub const LOOKUP: Duration = Duration::from_secs(10);
+
+/// Time to connect, over all addresses of a name.
+pub const DIAL: Duration = Duration::from_secs(30);
+
+/// Time a closing connection has to take its last bytes.
+pub const LINGER: Duration = Duration::from_secs(5);
+
+/// Time the open tunnels have to drain after the command has ended.
+pub const DRAIN: Duration = Duration::from_millis(200);
+
+/// Most lookup helpers at once: one that hangs delays nobody while others are free.
+pub const LOOKUP_HELPERS: usize = 4;
+
+/// Most lookups waiting for a helper; past it a lookup fails at once.
+pub const LOOKUP_QUEUE: usize = 1024;
+
+/// Most addresses taken from one lookup.
+pub const LOOKUP_ADDRESSES: usize = 16;
+
+/// Bytes moved by one read; a buffer of this size is shared by every connection.
+pub const RELAY_BYTES: usize = 64 * 1024;
+
+/// Reads a connection may make for one readiness event, so that a fast tunnel starves none.
+pub const READS_PER_EVENT: usize = 16;
+
+/// Descriptors kept free for everything that is not a proxied connection.
+pub const RESERVED_DESCRIPTORS: u64 = 64;
+
+/// Most connections at once, whatever RLIMIT_NOFILE would allow.
+pub const CONNECTIONS: usize = 16 * 1024;
+
+/// Largest settings file, in bytes.
+pub const SETTINGS_BYTES: usize = 4 * 1024 * 1024;
+
+/// Deepest nesting of a settings file (arrays and objects together).
+pub const SETTINGS_DEPTH: usize = 64;
+
+/// Most problems listed for one settings file.
+pub const SETTINGS_PROBLEMS: usize = 50;
+
+/// Longest DNS name, in octets, without the trailing dot (RFC 1035, 2.3.4).
+pub const NAME_BYTES: usize = 253;
+
+/// Longest label of a DNS name, in octets (RFC 1035, 2.3.4).
+pub const LABEL_BYTES: usize = 63;
+
+/// Most entries looked at in the search for always-denied names.
+pub const WALK_ENTRIES: usize = 1_000_000;
+
+/// Most arguments bubblewrap takes from `--args` and its command line together.
+pub const BWRAP_ARGUMENTS: usize = 9_000;
+
+/// Most bytes of bubblewrap's own error text that are repeated to the user.
+pub const BWRAP_WORDS: usize = 4096;
+
+/// Most violations kept; the oldest are dropped and counted.
+pub const VIOLATIONS: usize = 1_000;

@@ -1,0 +1,63 @@
+//! Role and exit status; nothing else.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout)]
+
+use std::env;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use sandbox_runtime::args::{self, Action, HELP, Mode, Run, Stage, Verbosity};
+use sandbox_runtime::error::{Error, While};
+use sandbox_runtime::run::{inner, linux, lookup, plan};
+
+fn main() -> ExitCode {
+    let action = args::action(env::args_os().skip(1)).map_err(Error::Usage);
+    match action.and_then(perform) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            linux::say(&error.to_string());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn perform(action: Action) -> Result<u8, Error> {
+    match action {
+        Action::Help => print(HELP),
+        Action::Version => print(concat!("srt ", env!("CARGO_PKG_VERSION"), "\n")),
+        Action::Stage(Stage::Inner {
+            socket,
+            launch,
+            stderr,
+        }) => Ok(inner::run(&inner::Inherited {
+            socket,
+            launch,
+            stderr,
+        })),
+        Action::Stage(Stage::Lookup) => lookup::serve().doing("looking names up").map(|()| 0),
+        Action::Run(run) => start(run),
+    }
+}
+
+fn start(mut run: Run) -> Result<u8, Error> {
+    if env::var_os("SRT_DEBUG").is_some_and(|v| v == "1") {
+        run.verbosity = Verbosity::Debug;
+    }
+    let plan = plan::make(&run)?;
+    if run.verbosity == Verbosity::Debug {
+        for note in &plan.policy.notes {
+            linux::say(note);
+        }
+    }
+    match run.mode {
+        Mode::DryRun => print(&plan::show(&plan)),
+        Mode::Execute => linux::run(plan, run.verbosity),
+    }
+}
+
+fn print(text: &str) -> Result<u8, Error> {
+    io::stdout()
+        .write_all(text.as_bytes())
+        .doing("writing to stdout")
+        .map(|()| 0)
+}

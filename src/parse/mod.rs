@@ -1,0 +1,36 @@
+//! Bytes in, values out. Pure: no I/O, no clock, no platform.
+//!
+//! The contract of every incremental parser here: it never panics; `used` is at
+//! most the input's length; a proper prefix of a complete input is `Partial`, or
+//! the same `Complete`; what is malformed stays malformed whatever follows; and
+//! an input that is over its bound is an error, never `Partial`.
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions
+)]
+
+pub mod host;
+pub mod http;
+pub mod json;
+pub mod schema;
+pub mod settings;
+pub mod socks;
+
+/// What an incremental parser says of the bytes it has seen so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status<T> {
+    /// A whole value, which took the first `used` bytes.
+    Complete {
+        /// The value.
+        value: T,
+        /// How many bytes of the input belong to it.
+        used: usize,
+    },
+    /// A good beginning; more bytes are needed.
+    Partial,
+}

@@ -1,0 +1,209 @@
+//! Every key of a settings file: its type, and whether it works in this version.
+
+use std::fmt;
+
+use super::json::Value;
+
+/// What type of value a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// `true` or `false`.
+    Bool,
+    /// A string.
+    Text,
+    /// A whole number.
+    Integer,
+    /// A port, 1 to 65535.
+    Port,
+    /// A list of strings.
+    Texts,
+    /// A list of ports.
+    Ports,
+    /// A list of path entries.
+    Paths,
+    /// An object.
+    Object,
+    /// Whatever another program takes.
+    Anything,
+}
+
+impl Shape {
+    /// Whether `value` is of this type.
+    pub fn fits(self, value: &Value) -> bool {
+        let each = |shape: Self| match value {
+            Value::List(items) => items.iter().all(|item| shape.fits(&item.value)),
+            _ => false,
+        };
+        match self {
+            Self::Bool => matches!(value, Value::Bool(_)),
+            Self::Text => matches!(value, Value::Text(_)),
+            Self::Integer => matches!(value, Value::Integer(_)),
+            Self::Port => matches!(value, Value::Integer(1..=65535)),
+            Self::Texts => each(Self::Text),
+            Self::Ports => each(Self::Port),
+            // Its entries are told apart, with problems of their own.
+            Self::Paths => matches!(value, Value::List(_)),
+            Self::Object => matches!(value, Value::Object(_)),
+            Self::Anything => true,
+        }
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bool => "must be true or false",
+            Self::Text => "must be a string",
+            Self::Integer => "must be a whole number",
+            Self::Port => "must be a port, 1 to 65535",
+            Self::Texts => "must be a list of strings",
+            Self::Ports => "must be a list of ports, 1 to 65535",
+            Self::Paths => "must be a list of paths",
+            Self::Object => "must be an object",
+            Self::Anything => "may be anything",
+        })
+    }
+}
+
+/// What is done with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// Holds other keys of this table.
+    Section,
+    /// Obeyed.
+    Works,
+    /// Obeyed on macOS; accepted everywhere.
+    MacOs,
+    /// Not obeyed yet: refused when it asks for anything.
+    Later,
+    /// Only tunes a helper that is not needed here: accepted.
+    Tuning,
+    /// Another program's, and not served here, with the reason.
+    Foreign(&'static str),
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// The key with the sections above it.
+    pub path: &'static str,
+    /// Its type.
+    pub shape: Shape,
+    /// What is done with it.
+    pub meaning: Meaning,
+}
+
+const fn key(path: &'static str, shape: Shape, meaning: Meaning) -> Key {
+    Key {
+        path,
+        shape,
+        meaning,
+    }
+}
+
+use Meaning::{Foreign, Later, MacOs, Section, Tuning, Works};
+use Shape::{Anything, Bool, Integer, Object, Paths, Port, Ports, Text, Texts};
+
+const OTHER: &str = "known from other programs and not served here";
+
+/// The table.
+pub const KEYS: &[Key] = &[
+    key("network", Object, Section),
+    key("network.allowedDomains", Texts, Works),
+    key("network.deniedDomains", Texts, Works),
+    key("network.deniedDomainReasons", Object, Works),
+    key("network.deniedResolvedAddresses", Texts, Works),
+    key("network.allowUnixSockets", Texts, Later),
+    key("network.allowAllUnixSockets", Bool, Works),
+    key("network.allowLocalBinding", Bool, Works),
+    key("network.allowHostPorts", Ports, Later),
+    key("network.publishPorts", Ports, Later),
+    key("network.httpProxyPort", Port, Later),
+    key("network.socksProxyPort", Port, Later),
+    key("network.mitmProxy", Object, Later),
+    key("network.parentProxy", Object, Later),
+    key("network.requireServerName", Bool, Later),
+    key("network.capture", Bool, Later),
+    key("network.capturePorts", Ports, Later),
+    key(
+        "network.tlsTerminate",
+        Anything,
+        Foreign("known from other programs and not served: srt does not open TLS"),
+    ),
+    key("filesystem", Object, Section),
+    key("filesystem.denyRead", Paths, Works),
+    key("filesystem.allowRead", Paths, Works),
+    key("filesystem.allowWrite", Paths, Works),
+    key("filesystem.denyWrite", Paths, Works),
+    key("filesystem.allowGitConfig", Bool, Works),
+    key("environment", Object, Section),
+    key("environment.deny", Texts, Later),
+    key("environment.set", Object, Later),
+    key("limits", Object, Section),
+    key("limits.memoryMiB", Integer, Later),
+    key("limits.processes", Integer, Later),
+    key("limits.openFiles", Integer, Later),
+    key("limits.fileSizeMiB", Integer, Later),
+    key("limits.cpuSeconds", Integer, Later),
+    key("limits.wallSeconds", Integer, Later),
+    key("ignoreViolations", Object, Later),
+    key("mandatoryDenySearchDepth", Integer, Works),
+    key("enableWeakerNestedSandbox", Bool, Later),
+    key("allowNestedUserNamespaces", Bool, Later),
+    key("allowPty", Bool, MacOs),
+    key("allowMachLookup", Texts, MacOs),
+    key("network.allowMachLookup", Texts, MacOs),
+    key("allowAppleEvents", Bool, MacOs),
+    key("enableWeakerNetworkIsolation", Bool, MacOs),
+    key("bwrapPath", Text, Works),
+    key("observe", Texts, Later),
+    key("extends", Text, Later),
+    key("require", Texts, Later),
+    key("ripgrep", Anything, Tuning),
+    key("seccomp", Anything, Tuning),
+    key("credentials", Anything, Foreign(OTHER)),
+    key(
+        "socatPath",
+        Anything,
+        Foreign("known from other programs; srt uses no socat"),
+    ),
+    key(
+        "windows",
+        Anything,
+        Foreign("known from other programs; there is no Windows version"),
+    ),
+];
+
+/// Longest key for which a likely spelling is looked for.
+const MOST_COMPARED: usize = 64;
+
+/// The known key that `path` most likely was meant to be.
+pub fn nearest(path: &str) -> Option<&'static str> {
+    if path.len() > MOST_COMPARED {
+        return None;
+    }
+    // A key in the wrong section is the likeliest mistake, then a typing error.
+    let leaf = |path: &str| path.rsplit('.').next().unwrap_or_default().to_lowercase();
+    let wanted = leaf(path);
+    KEYS.iter()
+        .map(|key| (distance(&wanted, &leaf(key.path)), key.path))
+        .min()
+        .filter(|(far, _)| *far <= 3)
+        .map(|(_, path)| path)
+}
+
+/// How many letters have to change (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut next = vec![i.saturating_add(1)];
+        for ((y, diagonal), up) in b.iter().zip(&row).zip(row.iter().skip(1)) {
+            let left = next.last().copied().unwrap_or_default();
+            let change = diagonal.saturating_add(usize::from(x != *y));
+            next.push(change.min(left.saturating_add(1)).min(up.saturating_add(1)));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}

@@ -1,0 +1,375 @@
+//! The settings file: bytes → [`Settings`], or every problem at once.
+
+use std::fmt;
+
+use super::host::{AddressRange, List, Pattern, address_range, pattern};
+use super::json::{Node, Position, Value, document};
+use super::schema::{KEYS, Meaning, Shape, nearest};
+use crate::limits::SETTINGS_PROBLEMS;
+
+/// One thing that is wrong with a settings file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
+    /// The key path, such as `network.allowedDomains[2]`; empty for the file.
+    pub key: String,
+    /// What is wrong, and what would be right.
+    pub text: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}: ", self.line, self.column)?;
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.text)
+    }
+}
+
+/// The settings as written. The default is the strictest: nothing written, nothing
+/// reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// `network`.
+    pub network: NetworkSettings,
+    /// `filesystem`.
+    pub filesystem: FilesystemSettings,
+    /// `bwrapPath`, absolute.
+    pub bwrap_path: Option<String>,
+    /// `mandatoryDenySearchDepth`.
+    pub search_depth: SearchDepth,
+    /// What was accepted and has no effect here.
+    pub notes: Vec<String>,
+}
+
+/// How many levels below a writable root protected names are looked for: 1 to 10.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SearchDepth(u8);
+
+impl SearchDepth {
+    /// The number of levels.
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl Default for SearchDepth {
+    fn default() -> Self {
+        Self(3)
+    }
+}
+
+/// `network`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetworkSettings {
+    /// `allowedDomains`.
+    pub allowed: Vec<Pattern>,
+    /// `deniedDomains`.
+    pub denied: Vec<Pattern>,
+    /// `deniedDomainReasons`.
+    pub deny_reasons: Vec<(Pattern, String)>,
+    /// `deniedResolvedAddresses`.
+    pub denied_addresses: Vec<AddressRange>,
+    /// `allowAllUnixSockets`.
+    pub unix_sockets: UnixSockets,
+}
+
+/// Which Unix sockets the command may make.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnixSockets {
+    /// None (socketpair(2) apart).
+    #[default]
+    None,
+    /// Any.
+    All,
+}
+
+/// `filesystem`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FilesystemSettings {
+    /// `denyRead`.
+    pub deny_read: Vec<PathRule>,
+    /// `allowRead`.
+    pub allow_read: Vec<PathRule>,
+    /// `allowWrite`.
+    pub allow_write: Vec<PathRule>,
+    /// `denyWrite`.
+    pub deny_write: Vec<PathRule>,
+    /// `allowGitConfig`.
+    pub git_config: GitConfig,
+}
+
+/// Whether `.git/config` is an always-denied name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GitConfig {
+    /// It is.
+    #[default]
+    Protected,
+    /// It is not.
+    Writable,
+}
+
+/// A path of the settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathRule {
+    /// The path: absolute, relative, or beginning with `~`; escapes undone.
+    pub path: String,
+    /// Where it stands, such as `filesystem.denyRead[0]`.
+    pub key: String,
+}
+
+/// Reads a settings file.
+///
+/// # Errors
+/// Every problem in the order of the file, at most [`SETTINGS_PROBLEMS`].
+pub fn settings(input: &[u8]) -> Result<Settings, Vec<Problem>> {
+    let mut reader = Reader {
+        settings: Settings::default(),
+        problems: Vec::new(),
+    };
+    match document(input) {
+        Ok(node) => reader.object("", &node),
+        Err(error) => reader.problem(error.at, "", error.fault.to_string()),
+    }
+    if reader.problems.is_empty() {
+        Ok(reader.settings)
+    } else {
+        Err(reader.problems)
+    }
+}
+
+struct Reader {
+    settings: Settings,
+    problems: Vec<Problem>,
+}
+
+impl Reader {
+    fn problem(&mut self, at: Position, key: &str, text: impl Into<String>) {
+        if self.problems.len() < SETTINGS_PROBLEMS {
+            let (line, column) = (at.line, at.column);
+            self.problems.push(Problem {
+                line,
+                column,
+                key: key.to_owned(),
+                text: text.into(),
+            });
+        }
+    }
+
+    /// Walks an object of known keys; `prefix` is its path with a dot, or empty.
+    fn object(&mut self, prefix: &str, node: &Node) {
+        let Value::Object(members) = &node.value else {
+            return self.problem(node.at, prefix.trim_end_matches('.'), "must be an object");
+        };
+        let mut seen: Vec<&str> = Vec::new();
+        for (key, value) in members {
+            let path = format!("{prefix}{}", key.text);
+            if seen.contains(&key.text.as_str()) {
+                self.problem(key.at, &path, "stands twice");
+                continue;
+            }
+            seen.push(&key.text);
+            match KEYS.iter().find(|row| row.path == path) {
+                None => {
+                    let hint = nearest(&path)
+                        .map(|k| format!("; did you mean {k}?"))
+                        .unwrap_or_default();
+                    self.problem(key.at, &path, format!("unknown key{hint}"));
+                }
+                Some(row) => match row.meaning {
+                    Meaning::Section => self.object(&format!("{path}."), value),
+                    Meaning::Foreign(why) => self.problem(key.at, &path, why),
+                    Meaning::Tuning => {
+                        self.settings
+                            .notes
+                            .push(format!("{path}: not needed here, and without effect"));
+                    }
+                    Meaning::Works if !self.has_shape(&path, value, row.shape) => {}
+                    Meaning::Works => self.apply(&path, value),
+                    Meaning::MacOs if self.has_shape(&path, value, row.shape) => {
+                        self.settings
+                            .notes
+                            .push(format!("{path}: has an effect on macOS only"));
+                    }
+                    Meaning::Later
+                        if self.has_shape(&path, value, row.shape) && !is_nothing(value) =>
+                    {
+                        self.problem(value.at, &path, "not supported yet");
+                    }
+                    Meaning::MacOs | Meaning::Later => {}
+                },
+            }
+        }
+    }
+
+    fn has_shape(&mut self, path: &str, node: &Node, shape: Shape) -> bool {
+        let good = shape.fits(&node.value);
+        if !good {
+            self.problem(node.at, path, shape.to_string());
+        }
+        good
+    }
+
+    /// Gives a value of the right shape its meaning.
+    fn apply(&mut self, path: &str, node: &Node) {
+        match (path, &node.value) {
+            ("network.allowedDomains", Value::List(items)) => {
+                self.settings.network.allowed = self.patterns(path, items, List::Allow);
+            }
+            ("network.deniedDomains", Value::List(items)) => {
+                self.settings.network.denied = self.patterns(path, items, List::Deny);
+            }
+            ("network.deniedDomainReasons", Value::Object(members)) => {
+                for (key, value) in members {
+                    let path = format!("{path}.{}", key.text);
+                    match (pattern(&key.text, List::Deny), &value.value) {
+                        (Ok(pattern), Value::Text(text)) => {
+                            self.settings
+                                .network
+                                .deny_reasons
+                                .push((pattern, text.clone()));
+                        }
+                        (Ok(_), _) => self.problem(value.at, &path, "must be a string"),
+                        (Err(error), _) => self.problem(key.at, &path, error.to_string()),
+                    }
+                }
+            }
+            ("network.deniedResolvedAddresses", Value::List(items)) => {
+                for (at, key, text) in texts(path, items) {
+                    match address_range(text) {
+                        Ok(range) => self.settings.network.denied_addresses.push(range),
+                        Err(error) => self.problem(at, &key, format!("{text:?}: {error}")),
+                    }
+                }
+            }
+            ("network.allowAllUnixSockets", Value::Bool(true)) => {
+                self.settings.network.unix_sockets = UnixSockets::All;
+            }
+            ("filesystem.denyRead", Value::List(items)) => {
+                self.settings.filesystem.deny_read = self.paths(path, items);
+            }
+            ("filesystem.allowRead", Value::List(items)) => {
+                self.settings.filesystem.allow_read = self.paths(path, items);
+            }
+            ("filesystem.allowWrite", Value::List(items)) => {
+                self.settings.filesystem.allow_write = self.paths(path, items);
+            }
+            ("filesystem.denyWrite", Value::List(items)) => {
+                self.settings.filesystem.deny_write = self.paths(path, items);
+            }
+            ("filesystem.allowGitConfig", Value::Bool(true)) => {
+                self.settings.filesystem.git_config = GitConfig::Writable;
+            }
+            ("bwrapPath", Value::Text(text)) if text.starts_with('/') && !text.contains('\0') => {
+                self.settings.bwrap_path = Some(text.clone());
+            }
+            ("bwrapPath", _) => self.problem(node.at, path, "must be an absolute path"),
+            ("mandatoryDenySearchDepth", Value::Integer(n)) => match u8::try_from(*n) {
+                Ok(depth @ 1..=10) => self.settings.search_depth = SearchDepth(depth),
+                _ => self.problem(node.at, path, "must be a number from 1 to 10"),
+            },
+            // `false` where that is the default, and allowLocalBinding on Linux.
+            _ => {}
+        }
+    }
+
+    fn patterns(&mut self, path: &str, items: &[Node], list: List) -> Vec<Pattern> {
+        let mut found = Vec::new();
+        for (at, key, text) in texts(path, items) {
+            match pattern(text, list) {
+                Ok(pattern) => found.push(pattern),
+                Err(error) => self.problem(at, &key, format!("{text:?}: {error}")),
+            }
+        }
+        found
+    }
+
+    fn paths(&mut self, path: &str, items: &[Node]) -> Vec<PathRule> {
+        let mut found = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let key = format!("{path}[{index}]");
+            match self.path(&key, item) {
+                Ok(path) => found.push(PathRule { path, key }),
+                Err(text) => self.problem(item.at, &key, text),
+            }
+        }
+        found
+    }
+
+    fn path(&mut self, key: &str, node: &Node) -> Result<String, &'static str> {
+        const ENTRY: &str = "must be a path, or {\"path\": \"…\", \"literal\": true}";
+        let (text, literal) = match &node.value {
+            Value::Text(text) => (text, false),
+            Value::Object(members) => {
+                let mut text = None;
+                let mut literal = None;
+                for (name, value) in members {
+                    match (name.text.as_str(), &value.value) {
+                        ("path", Value::Text(t)) if text.is_none() => text = Some(t),
+                        ("literal", Value::Bool(b)) if literal.is_none() => literal = Some(*b),
+                        _ => self.problem(name.at, &format!("{key}.{}", name.text), ENTRY),
+                    }
+                }
+                (text.ok_or(ENTRY)?, literal.unwrap_or(false))
+            }
+            _ => return Err(ENTRY),
+        };
+        let path = if literal {
+            text.clone()
+        } else {
+            unescape(text)?
+        };
+        if path.is_empty() {
+            return Err("the path is empty");
+        }
+        if path.contains('\0') {
+            return Err("a path holds no NUL");
+        }
+        if path.starts_with('~') && path != "~" && !path.starts_with("~/") {
+            return Err("write ~/… for the home directory; other users' are not looked up");
+        }
+        Ok(path)
+    }
+}
+
+/// The strings of a list whose shape is known, with their places and key paths.
+fn texts<'a>(path: &str, items: &'a [Node]) -> Vec<(Position, String, &'a str)> {
+    let text = |(index, node): (usize, &'a Node)| match &node.value {
+        Value::Text(text) => Some((node.at, format!("{path}[{index}]"), text.as_str())),
+        _ => None,
+    };
+    items.iter().enumerate().filter_map(text).collect()
+}
+
+/// A path without wildcards, its escapes undone.
+fn unescape(text: &str) -> Result<String, &'static str> {
+    let mut out = String::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => out.push(chars.next().ok_or("a path does not end in a single \\")?),
+            '*' | '?' | '[' => {
+                return Err(
+                    "glob patterns are not supported yet (for a path that holds *, ? or [, \
+                            write {\"path\": \"…\", \"literal\": true})",
+                );
+            }
+            _ => out.push(c),
+        }
+    }
+    Ok(out)
+}
+
+/// Whether a value asks for nothing.
+fn is_nothing(node: &Node) -> bool {
+    match &node.value {
+        Value::Null | Value::Bool(false) => true,
+        Value::List(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        Value::Bool(true) | Value::Integer(_) | Value::Number(_) | Value::Text(_) => false,
+    }
+}

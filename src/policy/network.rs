@@ -1,0 +1,189 @@
+//! Which destinations the command may reach, and which addresses a name may lead to.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+
+pub use super::addresses::AddressClass;
+use super::addresses::{class, spellings};
+use crate::parse::host::{AddressRange, Host, HostPattern, Pattern, Target, address};
+use crate::parse::settings::NetworkSettings;
+
+/// A decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Allowed, by this rule.
+    Allow {
+        /// The rule, as in the settings.
+        rule: String,
+    },
+    /// Refused.
+    Deny(Reason),
+}
+
+/// Why a destination is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// No rule allows it; with the settings' own text for it, if they have one.
+    NotListed {
+        /// From `network.deniedDomainReasons`.
+        text: Option<String>,
+    },
+    /// A rule denies it.
+    Listed {
+        /// The rule, as in the settings.
+        rule: String,
+        /// From `network.deniedDomainReasons`.
+        text: Option<String>,
+    },
+    /// The name leads to an address that names may not lead to.
+    Resolved(AddressClass),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::NotListed { text } => {
+                f.write_str("no rule of network.allowedDomains allows it")?;
+                text
+            }
+            Self::Listed { rule, text } => {
+                write!(f, "network.deniedDomains has {rule:?}")?;
+                text
+            }
+            Self::Resolved(class) => return write!(f, "its name leads to {class}"),
+        };
+        match text {
+            Some(text) => write!(f, ": {text}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Patterns, looked up by what they end in, so that ten thousand cost no more than ten.
+#[derive(Clone, Debug, Default)]
+struct Rules {
+    exact: HashMap<Host, Vec<Pattern>>,
+    /// By the name behind `*.`.
+    below: HashMap<String, Vec<Pattern>>,
+    any: Vec<Pattern>,
+}
+
+impl Rules {
+    fn new<'a>(patterns: impl Iterator<Item = &'a Pattern>) -> Self {
+        let mut rules = Self::default();
+        for pattern in patterns {
+            let place = match &pattern.host {
+                HostPattern::Any => &mut rules.any,
+                HostPattern::Exact(host) => rules.exact.entry(host.clone()).or_default(),
+                HostPattern::Below(name) => {
+                    rules.below.entry(name.as_str().to_owned()).or_default()
+                }
+            };
+            place.push(pattern.clone());
+        }
+        rules
+    }
+
+    /// The first pattern that matches, the most specific kind first.
+    fn find(&self, target: &Target) -> Option<&Pattern> {
+        let pick = |list: &[Pattern]| list.iter().position(|p| p.matches(target));
+        if let Some(list) = self.exact.get(&target.host) {
+            if let Some(found) = pick(list).and_then(|at| list.get(at)) {
+                return Some(found);
+            }
+        }
+        if let Host::Name(name) = &target.host {
+            let mut rest = name.as_str();
+            while let Some((_, above)) = rest.split_once('.') {
+                if let Some(list) = self.below.get(above) {
+                    if let Some(found) = pick(list).and_then(|at| list.get(at)) {
+                        return Some(found);
+                    }
+                }
+                rest = above;
+            }
+        }
+        self.any.iter().find(|p| p.matches(target))
+    }
+}
+
+/// The network policy.
+#[derive(Clone, Debug, Default)]
+pub struct Network {
+    allowed: Rules,
+    denied: Rules,
+    reasons: Vec<(Pattern, String)>,
+    denied_addresses: Vec<AddressRange>,
+    own_addresses: Vec<IpAddr>,
+}
+
+impl Network {
+    /// The policy of `settings` on a host with these addresses of its own.
+    pub fn new(settings: &NetworkSettings, own_addresses: &[IpAddr]) -> Self {
+        Self {
+            allowed: Rules::new(settings.allowed.iter()),
+            denied: Rules::new(settings.denied.iter()),
+            reasons: settings.deny_reasons.clone(),
+            denied_addresses: settings.denied_addresses.clone(),
+            own_addresses: own_addresses.iter().map(IpAddr::to_canonical).collect(),
+        }
+    }
+
+    /// Whether the command may reach `target`. A denial wins over every allowance;
+    /// an empty allow list allows nothing.
+    pub fn decide(&self, target: &Target) -> Verdict {
+        let text = || {
+            self.reasons
+                .iter()
+                .find(|(p, _)| p.matches(target))
+                .map(|(_, t)| t.clone())
+        };
+        if let Some(pattern) = self.denied.find(target) {
+            return Verdict::Deny(Reason::Listed {
+                rule: pattern.to_string(),
+                text: text(),
+            });
+        }
+        match self.allowed.find(target) {
+            Some(pattern) => Verdict::Allow {
+                rule: pattern.to_string(),
+            },
+            None => Verdict::Deny(Reason::NotListed { text: text() }),
+        }
+    }
+
+    /// Whether `ip`, found by looking up the host of an allowed `target`, may be
+    /// dialled. An address that is itself allowed as a literal always may.
+    ///
+    /// # Errors
+    /// The class of address it is.
+    pub fn permits_address(&self, target: &Target, ip: IpAddr) -> Result<(), AddressClass> {
+        let all = spellings(ip);
+        let literal = |ip: &IpAddr| Target {
+            host: address(*ip),
+            port: target.port,
+        };
+        let denied = |ip: &IpAddr| {
+            // `*` and `*:port` in a deny list have spoken in `decide` already.
+            self.denied.find(&literal(ip)).is_some()
+                || self.denied_addresses.iter().any(|r| r.contains(*ip))
+        };
+        if all.iter().any(denied) {
+            return Err(AddressClass::Denied);
+        }
+        // Only the address as it is spelled: allowing 10.0.0.1 says nothing of ::10.0.0.1.
+        if self.allowed.find(&literal(&ip)).is_some() {
+            return Ok(());
+        }
+        for one in &all {
+            if let Some(class) = class(*one) {
+                return Err(class);
+            }
+            if self.own_addresses.contains(one) {
+                return Err(AddressClass::OwnHost);
+            }
+        }
+        Ok(())
+    }
+}

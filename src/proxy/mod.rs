@@ -1,0 +1,14 @@
+//! The proxy without its sockets: events in, actions out. Pure.
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions
+)]
+
+pub mod conversation;
+pub mod pipe;
+pub mod reply;

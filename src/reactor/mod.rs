@@ -1,0 +1,458 @@
+//! The only room that sees mio: the loop, its tokens and deadlines, the proxied
+//! connections, and the pool of lookup helpers. Nothing here blocks but the wait for
+//! the next event.
+//!
+//! The owner (a role in `run`) registers descriptors of its own, calls [`Reactor::turn`]
+//! in a loop, and is told which of them are readable. It has no callbacks.
+#![forbid(unsafe_code)]
+
+pub mod connection;
+pub mod resolver;
+pub mod table;
+pub mod token;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{IpAddr, TcpListener as StdListener};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use mio::net::{TcpListener, TcpStream};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll};
+
+use crate::limits::{CONNECTIONS, DIAL, HANDSHAKE, LINGER, RELAY_BYTES, RESERVED_DESCRIPTORS};
+use crate::parse::host::{Host, Target};
+use crate::policy::network::Network;
+use crate::proxy::conversation::{DialError, Event};
+use crate::violation::Store;
+use connection::{Connection, Need, Phase, Side};
+use resolver::{Answer, HelperProgram, Resolver};
+use table::Table;
+use token::{Key, Slot};
+
+/// Events taken from the kernel at once.
+const EVENTS: usize = 256;
+
+/// The loop and everything it drives.
+pub struct Reactor {
+    poll: Poll,
+    events: Events,
+    listeners: Vec<TcpListener>,
+    /// Listeners that may have a connection waiting.
+    accepting: Vec<bool>,
+    table: Table,
+    /// Most connections at once.
+    capacity: usize,
+    resolver: Resolver,
+    network: Network,
+    /// Shared by all: no idle connection holds a buffer.
+    buffer: Vec<u8>,
+    deadlines: BTreeSet<(Instant, Slot)>,
+    /// Connections with work left over from the last turn.
+    again: Vec<Slot>,
+    violations: Store,
+}
+
+impl Reactor {
+    /// A loop without listeners. `descriptors` is the process's limit on open ones.
+    ///
+    /// # Errors
+    /// The kernel gives no poll instance.
+    pub fn new(network: Network, helper: HelperProgram, descriptors: u64) -> io::Result<Self> {
+        // Each connection needs two descriptors.
+        let room = descriptors.saturating_sub(RESERVED_DESCRIPTORS) / 2;
+        Ok(Self {
+            poll: Poll::new()?,
+            events: Events::with_capacity(EVENTS),
+            listeners: Vec::new(),
+            accepting: Vec::new(),
+            table: Table::default(),
+            capacity: usize::try_from(room)
+                .unwrap_or(CONNECTIONS)
+                .clamp(1, CONNECTIONS),
+            resolver: Resolver::new(helper),
+            network,
+            buffer: vec![0; RELAY_BYTES],
+            deadlines: BTreeSet::new(),
+            again: Vec::new(),
+            violations: Store::default(),
+        })
+    }
+
+    /// Watches a descriptor of the owner's for reading; [`Reactor::turn`] names it `number`.
+    ///
+    /// # Errors
+    /// The kernel does not poll such a descriptor.
+    pub fn watch(&mut self, fd: BorrowedFd<'_>, number: u32) -> io::Result<()> {
+        let token = Key::Owner(number).token();
+        self.poll
+            .registry()
+            .register(&mut SourceFd(&fd.as_raw_fd()), token, Interest::READABLE)
+    }
+
+    /// Stops watching a descriptor.
+    ///
+    /// # Errors
+    /// It was not watched.
+    pub fn unwatch(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.poll
+            .registry()
+            .deregister(&mut SourceFd(&fd.as_raw_fd()))
+    }
+
+    /// Serves a listening TCP socket, of whatever network namespace.
+    ///
+    /// # Errors
+    /// It cannot be made non-blocking or polled.
+    pub fn listen(&mut self, socket: OwnedFd) -> io::Result<()> {
+        let socket = StdListener::from(socket);
+        socket.set_nonblocking(true)?;
+        let mut listener = TcpListener::from_std(socket);
+        let token = Key::Listener(self.listeners.len() as u32).token();
+        self.poll
+            .registry()
+            .register(&mut listener, token, Interest::READABLE)?;
+        self.listeners.push(listener);
+        self.accepting.push(true);
+        Ok(())
+    }
+
+    /// Takes no more connections.
+    pub fn stop_listening(&mut self) {
+        self.listeners.clear();
+        self.accepting.clear();
+    }
+
+    /// Whether a connection still holds bytes that the command has sent.
+    pub fn owes_upstream(&self) -> bool {
+        self.table.iter().any(Connection::owes_upstream)
+    }
+
+    /// What was refused.
+    pub fn violations(&self) -> &Store {
+        &self.violations
+    }
+
+    /// Waits for events, at most until `until`, and does all they ask for. The
+    /// owner's readable descriptors are appended to `ready`.
+    ///
+    /// # Errors
+    /// The poll instance is broken.
+    pub fn turn(&mut self, until: Option<Instant>, ready: &mut Vec<u32>) -> io::Result<()> {
+        let timeout = self.timeout(until);
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            other => other?,
+        }
+        let mut slots = std::mem::take(&mut self.again);
+        let mut answers: Vec<Answer> = Vec::new();
+        for event in &self.events {
+            match Key::from_token(event.token()) {
+                None => {}
+                Some(Key::Owner(number)) => ready.push(number),
+                Some(Key::Listener(n)) => {
+                    if let Some(waiting) = self.accepting.get_mut(n as usize) {
+                        *waiting = true;
+                    }
+                }
+                Some(Key::Helper(id)) => {
+                    self.resolver
+                        .readable(self.poll.registry(), id, &mut answers);
+                }
+                Some(Key::Client(slot)) => {
+                    if let Some(connection) = self.table.get(slot) {
+                        mark(&mut connection.client, event);
+                        slots.push(slot);
+                    }
+                }
+                Some(Key::Upstream(slot)) => {
+                    if let Some(side) = self.table.get(slot).and_then(|c| c.upstream.as_mut()) {
+                        mark(side, event);
+                        slots.push(slot);
+                    }
+                }
+            }
+        }
+        slots.sort_unstable();
+        slots.dedup();
+        for slot in slots {
+            self.drive(slot);
+        }
+        let now = Instant::now();
+        self.resolver
+            .expire(self.poll.registry(), now, &mut answers);
+        self.resolver
+            .dispatch(self.poll.registry(), now, &mut answers);
+        for (slot, answer) in answers {
+            self.answered(slot, answer);
+        }
+        self.expire(now);
+        self.accept(now);
+        Ok(())
+    }
+
+    fn timeout(&self, until: Option<Instant>) -> Option<Duration> {
+        if !self.again.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let first = self.deadlines.first().map(|(at, _)| *at);
+        let next = [until, first, self.resolver.deadline()]
+            .into_iter()
+            .flatten()
+            .min()?;
+        Some(next.saturating_duration_since(Instant::now()))
+    }
+
+    fn accept(&mut self, now: Instant) {
+        for n in 0..self.listeners.len() {
+            while self.accepting[n] && self.table.len() < self.capacity {
+                match self.listeners[n].accept() {
+                    Ok((stream, _)) => self.admit(stream, now),
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.accepting[n] = false,
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                    // The peer is gone already, or descriptors have run out: either way
+                    // the next close or the next event looks again.
+                    Err(_) => break,
+                }
+            }
+        }
+    }
+
+    fn admit(&mut self, stream: TcpStream, now: Instant) {
+        // Latency only: a kernel that refuses it still relays.
+        let _ = stream.set_nodelay(true);
+        let deadline = now + HANDSHAKE;
+        let slot = self.table.insert(Connection::new(stream, deadline));
+        self.deadlines.insert((deadline, slot));
+        if let Some(connection) = self.table.get(slot) {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            let token = Key::Client(slot).token();
+            if self
+                .poll
+                .registry()
+                .register(&mut connection.client.stream, token, interest)
+                .is_err()
+            {
+                self.close(slot);
+            }
+        }
+    }
+
+    fn close(&mut self, slot: Slot) {
+        if let Some(gone) = self.table.remove(slot) {
+            if let Some(at) = gone.deadline {
+                self.deadlines.remove(&(at, slot));
+            }
+        }
+    }
+
+    /// Lets a connection do what it can, and does what it then needs.
+    fn drive(&mut self, slot: Slot) {
+        let Some(connection) = self.table.get(slot) else {
+            return;
+        };
+        let before = connection.deadline;
+        let mut needs = Vec::new();
+        if matches!(connection.phase, Phase::Dialing(..)) {
+            match dialled(connection) {
+                Dial::Waiting => {}
+                Dial::Connected => {
+                    connection.tell(Event::Dialled, &self.network, &mut needs);
+                }
+                Dial::Failed => return self.dial_next(slot),
+            }
+        }
+        connection.pump(&self.network, &mut self.buffer, &mut needs);
+        self.sync_deadline(slot, before);
+        self.satisfy(slot, needs);
+    }
+
+    /// Keeps the ordered set of deadlines equal to what the connection says.
+    fn sync_deadline(&mut self, slot: Slot, before: Option<Instant>) {
+        let after = self.table.get(slot).and_then(|c| c.deadline);
+        if before == after {
+            return;
+        }
+        if let Some(at) = before {
+            self.deadlines.remove(&(at, slot));
+        }
+        if let Some(at) = after {
+            self.deadlines.insert((at, slot));
+        }
+    }
+
+    fn set_deadline(&mut self, slot: Slot, at: Option<Instant>) {
+        if let Some(connection) = self.table.get(slot) {
+            let before = std::mem::replace(&mut connection.deadline, at);
+            self.sync_deadline(slot, before);
+        }
+    }
+
+    fn satisfy(&mut self, slot: Slot, needs: Vec<Need>) {
+        for need in needs {
+            match need {
+                Need::Dial(target) => self.dial(slot, &target),
+                Need::Report(target, reason) => self.violations.add(target, reason),
+                Need::Again => self.again.push(slot),
+                Need::Linger => self.set_deadline(slot, Some(Instant::now() + LINGER)),
+                Need::Finished => self.close(slot),
+            }
+        }
+    }
+
+    /// Tells the conversation of an event, and carries on from there.
+    fn tell(&mut self, slot: Slot, event: Event<'_>) {
+        let Some(connection) = self.table.get(slot) else {
+            return;
+        };
+        let before = connection.deadline;
+        let mut needs = Vec::new();
+        connection.tell(event, &self.network, &mut needs);
+        connection.pump(&self.network, &mut self.buffer, &mut needs);
+        self.sync_deadline(slot, before);
+        self.satisfy(slot, needs);
+    }
+
+    fn dial(&mut self, slot: Slot, target: &Target) {
+        // The resolver has its own deadline, and dialling gets one when it begins.
+        self.set_deadline(slot, None);
+        match &target.host {
+            Host::Address(ip) => self.answered(slot, Ok(vec![*ip])),
+            Host::Name(name) => {
+                let mut answers = Vec::new();
+                match self.resolver.ask(slot, name.clone()) {
+                    Ok(()) => {
+                        self.resolver
+                            .dispatch(self.poll.registry(), Instant::now(), &mut answers)
+                    }
+                    Err(error) => answers.push((slot, Err(error))),
+                }
+                for (slot, answer) in answers {
+                    self.answered(slot, answer);
+                }
+            }
+        }
+    }
+
+    /// A lookup has ended: every address must be one that the policy permits, and
+    /// the address that was checked is the address that is dialled.
+    fn answered(&mut self, slot: Slot, answer: Result<Vec<IpAddr>, DialError>) {
+        let Some(connection) = self.table.get(slot) else {
+            return;
+        };
+        let Phase::Lookup(target) = &connection.phase else {
+            return;
+        };
+        let target = target.clone();
+        let addresses = match answer {
+            Ok(addresses) => addresses,
+            Err(error) => return self.tell(slot, Event::DialFailed(error)),
+        };
+        let mut permitted = Vec::new();
+        let mut refused = None;
+        for ip in addresses {
+            match self.network.permits_address(&target, ip) {
+                Ok(()) => permitted.push(ip),
+                Err(class) => refused = Some(class),
+            }
+        }
+        if permitted.is_empty() {
+            let error = refused.map_or(DialError::NotFound, DialError::Refused);
+            return self.tell(slot, Event::DialFailed(error));
+        }
+        connection.dial_by = Some(Instant::now() + DIAL);
+        connection.phase = Phase::Dialing(permitted, target);
+        self.dial_next(slot);
+    }
+
+    /// Tries the next address; each has its share of the time that is left.
+    fn dial_next(&mut self, slot: Slot) {
+        let now = Instant::now();
+        let Some(connection) = self.table.get(slot) else {
+            return;
+        };
+        connection.upstream = None;
+        let left = connection
+            .dial_by
+            .map_or(Duration::ZERO, |by| by.saturating_duration_since(now));
+        let to_try = match &connection.phase {
+            Phase::Dialing(addresses, _) => addresses.len() as u32,
+            _ => return,
+        };
+        let Some(mut stream) = connection.dial_next() else {
+            let error = if left.is_zero() {
+                DialError::Timeout
+            } else {
+                DialError::Unreachable
+            };
+            return self.tell(slot, Event::DialFailed(error));
+        };
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let token = Key::Upstream(slot).token();
+        if self
+            .poll
+            .registry()
+            .register(&mut stream, token, interest)
+            .is_err()
+        {
+            return self.tell(slot, Event::DialFailed(DialError::Overloaded));
+        }
+        connection.upstream = Some(Side::new(stream));
+        self.set_deadline(slot, Some(now + left / to_try.max(1)));
+    }
+
+    fn expire(&mut self, now: Instant) {
+        while let Some(&(at, slot)) = self.deadlines.first() {
+            if at > now {
+                break;
+            }
+            self.set_deadline(slot, None);
+            let Some(connection) = self.table.get(slot) else {
+                continue;
+            };
+            match &connection.phase {
+                Phase::Dialing(addresses, _) if addresses.is_empty() => {
+                    self.tell(slot, Event::DialFailed(DialError::Timeout));
+                }
+                Phase::Dialing(..) => self.dial_next(slot),
+                Phase::Talking => {
+                    self.set_deadline(slot, Some(now + LINGER));
+                    self.tell(slot, Event::Deadline);
+                }
+                Phase::Lookup(_) | Phase::Relaying(_) | Phase::Closing | Phase::Lingering => {
+                    self.close(slot);
+                }
+            }
+        }
+    }
+}
+
+enum Dial {
+    Waiting,
+    Connected,
+    Failed,
+}
+
+/// How the connect under way stands.
+fn dialled(connection: &Connection) -> Dial {
+    let Some(side) = &connection.upstream else {
+        return Dial::Waiting;
+    };
+    if !side.writable && !side.readable {
+        return Dial::Waiting;
+    }
+    match (side.stream.take_error(), side.stream.peer_addr()) {
+        (Ok(None), Ok(_)) => {
+            let _ = side.stream.set_nodelay(true);
+            Dial::Connected
+        }
+        (Ok(None), Err(e)) if e.kind() == io::ErrorKind::NotConnected => Dial::Waiting,
+        _ => Dial::Failed,
+    }
+}
+
+fn mark(side: &mut Side, event: &mio::event::Event) {
+    side.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+    side.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
+}

@@ -1,0 +1,182 @@
+//! The inner stage: pid 1 of the sandbox.
+//!
+//! It makes the proxy's listening sockets in the sandbox's network namespace, hands
+//! them out, filters itself, forks the command, and stays as init: it reaps, delivers
+//! signals, and when it ends the kernel ends the rest of its pid namespace.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::launch::{ENDED, FAILED, GO, LISTENING, Launch, MESSAGE_BYTES, SIGNAL};
+use crate::emit::environment::{HTTP_PORT, SOCKS_PORT};
+use crate::emit::seccomp::Insn;
+use crate::sys;
+use crate::sys::process::{Ended, Pid};
+use crate::sys::seccomp::SockFilter;
+use crate::sys::signal::{CHILD, Signals};
+
+/// Descriptors the stage inherits: numbers of its own arguments.
+pub struct Inherited {
+    /// Socket to the supervisor.
+    pub socket: i32,
+    /// Memory file with a [`Launch`].
+    pub launch: i32,
+    /// The command's standard error; ours is bubblewrap's until now.
+    pub stderr: i32,
+}
+
+/// Plays the role; gives the exit status of pid 1.
+pub fn run(inherited: &Inherited) -> u8 {
+    let Ok(socket) = sys::fd::inherited(inherited.socket) else {
+        return 125;
+    };
+    match stage(&socket, inherited) {
+        Ok(status) => status,
+        Err((step, error)) => {
+            let text = format!("{step}: {error}");
+            let mut message = vec![FAILED];
+            message.extend(text.bytes().take(MESSAGE_BYTES - 1));
+            // If the supervisor is gone too, the status is all there is to say.
+            let _ = sys::fd::send(socket.as_fd(), &message, &[]);
+            125
+        }
+    }
+}
+
+type Step<T> = Result<T, (&'static str, io::Error)>;
+
+fn step<T>(name: &'static str, result: io::Result<T>) -> Step<T> {
+    result.map_err(|e| (name, e))
+}
+
+fn stage(socket: &OwnedFd, inherited: &Inherited) -> Step<u8> {
+    let stderr = step("taking stderr", sys::fd::inherited(inherited.stderr))?;
+    let launch = step(
+        "taking the launch file",
+        sys::fd::inherited(inherited.launch),
+    )?;
+    step("restoring stderr", sys::process::replace(2, &stderr))?;
+    // Owned descriptors must be gone before `close_all_but` closes by number.
+    drop(stderr);
+    let launch = step("reading the launch file", read_launch(launch))?;
+    hand_out_listeners(socket)?;
+    if !step("waiting for the supervisor", told_to_go(socket))? {
+        return Ok(125);
+    }
+    let mut signals = step("watching for children", Signals::new(&[CHILD]))?;
+    step(
+        "closing descriptors",
+        sys::fd::close_all_but(&[socket.as_fd(), signals.as_fd()]),
+    )?;
+    step("becoming undumpable", sys::process::set_undumpable())?;
+    step("setting no_new_privs", sys::seccomp::no_new_privs())?;
+    let filter: Vec<SockFilter> = launch.filter.iter().map(sock_filter).collect();
+    step("loading the seccomp filter", sys::seccomp::load(&filter))?;
+    let command = step("forking", sys::process::fork(|| start(&launch)))?;
+    step(
+        "watching the command",
+        init(socket.as_fd(), &mut signals, command),
+    )
+}
+
+fn sock_filter(insn: &Insn) -> SockFilter {
+    SockFilter {
+        code: insn.code,
+        jt: insn.jt,
+        jf: insn.jf,
+        k: insn.k,
+    }
+}
+
+fn read_launch(file: OwnedFd) -> io::Result<Launch> {
+    let mut content = Vec::new();
+    File::from(file).read_to_end(&mut content)?;
+    Launch::decode(&content).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+fn hand_out_listeners(socket: &OwnedFd) -> Step<()> {
+    let listen = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    let http = step("listening for HTTP", listen(HTTP_PORT))?;
+    let socks = step("listening for SOCKS", listen(SOCKS_PORT))?;
+    let both = [http.as_fd(), socks.as_fd()];
+    step(
+        "handing out the listeners",
+        sys::fd::send(socket.as_fd(), &[LISTENING], &both),
+    )
+}
+
+fn told_to_go(socket: &OwnedFd) -> io::Result<bool> {
+    let mut message = [0u8; MESSAGE_BYTES];
+    let (length, _) = sys::fd::receive(socket.as_fd(), &mut message)?;
+    Ok(message[..length] == [GO])
+}
+
+/// The child's side of the fork: becomes the command, or says why not.
+fn start(launch: &Launch) -> u8 {
+    if let Err(e) = sys::signal::reset() {
+        complain(&format!("resetting signals: {e}"));
+        return 125;
+    }
+    let error = sys::process::exec(&launch.argv, &launch.environment);
+    let program = launch
+        .argv
+        .first()
+        .map_or("".into(), |p| String::from_utf8_lossy(p));
+    if error.kind() == io::ErrorKind::NotFound {
+        let hint = if program.contains(' ') && launch.argv.len() == 1 {
+            " (to run a line of shell, use srt -c)"
+        } else {
+            ""
+        };
+        complain(&format!("{program:?}: command not found{hint}"));
+        127
+    } else {
+        complain(&format!("{program:?}: {error}"));
+        126
+    }
+}
+
+fn complain(text: &str) {
+    use std::io::Write;
+    // A closed stderr leaves the exit status to tell.
+    let _ = writeln!(io::stderr(), "srt: {text}");
+}
+
+/// Reaps everything, delivers signals to the command, and ends when it does.
+fn init(socket: BorrowedFd<'_>, signals: &mut Signals, command: Pid) -> io::Result<u8> {
+    loop {
+        if let Some(ended) = reap(command)? {
+            let status = ended.status();
+            // The supervisor may be gone; then the kernel is about to end us as well.
+            let _ = sys::fd::send(socket, &[ENDED, status], &[]);
+            return Ok(status);
+        }
+        let (told, child) = sys::fd::wait_readable(socket, signals.as_fd())?;
+        if child {
+            while signals.take()?.is_some() {}
+        }
+        if told {
+            let mut message = [0u8; MESSAGE_BYTES];
+            match sys::fd::receive(socket, &mut message)? {
+                // The supervisor is gone: so are we, and all that is inside.
+                (0, _) => return Ok(125),
+                // The command may have ended meanwhile; it is reaped next.
+                (2, _) if message[0] == SIGNAL => {
+                    let _ = sys::process::kill(command, i32::from(message[1]));
+                }
+                _ => return Err(io::ErrorKind::InvalidData.into()),
+            }
+        }
+    }
+}
+
+fn reap(command: Pid) -> io::Result<Option<Ended>> {
+    while let Some((pid, ended)) = sys::process::reap()? {
+        if pid == command {
+            return Ok(Some(ended));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,113 @@
+//! What the supervisor tells the inner stage: one memory file before it starts, and
+//! short messages over a socket pair after.
+
+use crate::emit::seccomp::Insn;
+
+/// Name/value pairs of an environment.
+pub type Environment = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// What the inner stage launches, and under which filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// Program and arguments.
+    pub argv: Vec<Vec<u8>>,
+    /// The command's environment.
+    pub environment: Environment,
+    /// The seccomp program.
+    pub filter: Vec<Insn>,
+}
+
+/// First byte of a message from the stage: its listening sockets come with it.
+pub const LISTENING: u8 = b'L';
+/// From the stage: a step failed; text follows.
+pub const FAILED: u8 = b'F';
+/// From the stage: the command has ended; its status is the next byte.
+pub const ENDED: u8 = b'E';
+/// To the stage: the proxy is ready, start the command.
+pub const GO: u8 = b'G';
+/// To the stage: deliver the signal whose number is the next byte.
+pub const SIGNAL: u8 = b'S';
+
+/// Longest message.
+pub const MESSAGE_BYTES: usize = 512;
+
+impl Launch {
+    /// The memory file's content: counted lists of counted byte strings.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let pairs = self.environment.iter().flat_map(|(k, v)| [k, v]);
+        let insns: Vec<u8> = self.filter.iter().flat_map(encode_insn).collect();
+        list(&mut out, self.argv.iter());
+        list(&mut out, pairs);
+        list(&mut out, [insns].iter());
+        out
+    }
+
+    /// Reads [`Launch::encode`] back; `None` if that is not what it is.
+    pub fn decode(mut input: &[u8]) -> Option<Self> {
+        let argv = unlist(&mut input)?;
+        let flat = unlist(&mut input)?;
+        let insns = unlist(&mut input)?;
+        if !input.is_empty() || flat.len() % 2 != 0 || insns.len() != 1 {
+            return None;
+        }
+        let mut flat = flat.into_iter();
+        let mut environment = Vec::new();
+        while let (Some(name), Some(value)) = (flat.next(), flat.next()) {
+            environment.push((name, value));
+        }
+        let filter = insns
+            .first()?
+            .chunks(8)
+            .map(decode_insn)
+            .collect::<Option<_>>()?;
+        Some(Self {
+            argv,
+            environment,
+            filter,
+        })
+    }
+}
+
+fn encode_insn(insn: &Insn) -> [u8; 8] {
+    let [c0, c1] = insn.code.to_le_bytes();
+    let [k0, k1, k2, k3] = insn.k.to_le_bytes();
+    [c0, c1, insn.jt, insn.jf, k0, k1, k2, k3]
+}
+
+fn decode_insn(bytes: &[u8]) -> Option<Insn> {
+    let &[c0, c1, jt, jf, k0, k1, k2, k3] = bytes else {
+        return None;
+    };
+    Some(Insn {
+        code: u16::from_le_bytes([c0, c1]),
+        jt,
+        jf,
+        k: u32::from_le_bytes([k0, k1, k2, k3]),
+    })
+}
+
+fn list<'a>(out: &mut Vec<u8>, items: impl Iterator<Item = &'a Vec<u8>> + Clone) {
+    out.extend((items.clone().count() as u64).to_le_bytes());
+    for item in items {
+        out.extend((item.len() as u64).to_le_bytes());
+        out.extend(item);
+    }
+}
+
+fn number(input: &mut &[u8]) -> Option<usize> {
+    let (head, rest) = input.split_first_chunk::<8>()?;
+    *input = rest;
+    usize::try_from(u64::from_le_bytes(*head)).ok()
+}
+
+fn unlist(input: &mut &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut items = Vec::new();
+    for _ in 0..number(input)? {
+        let length = number(input)?;
+        let (item, rest) = input.split_at_checked(length)?;
+        *input = rest;
+        items.push(item.to_vec());
+    }
+    Some(items)
+}

@@ -1,0 +1,12 @@
+//! Straight-line lists of steps, one file a role. This room reads the host, asks the
+//! pure rooms, and does what they say.
+#![forbid(unsafe_code)]
+
+pub mod inner;
+pub mod launch;
+pub mod leftovers;
+#[cfg(target_os = "linux")]
+pub mod linux;
+pub mod lookup;
+pub mod plan;
+pub mod probe;

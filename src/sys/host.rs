@@ -1,0 +1,66 @@
+//! Facts of the host that only system calls tell.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ptr;
+
+use super::cerr;
+
+/// The real user id.
+pub fn uid() -> u32 {
+    // SAFETY: getuid cannot fail.
+    unsafe { libc::getuid() }
+}
+
+/// Addresses of this host's own interfaces (getifaddrs(3)).
+pub fn own_addresses() -> io::Result<Vec<IpAddr>> {
+    let mut list: *mut libc::ifaddrs = ptr::null_mut();
+    // SAFETY: `list` is valid for the call to write the head of the list to.
+    cerr(unsafe { libc::getifaddrs(&raw mut list) })?;
+    let mut found = Vec::new();
+    let mut at = list;
+    while !at.is_null() {
+        // SAFETY: `at` is an entry of the list, which is freed only below.
+        let entry = unsafe { &*at };
+        if !entry.ifa_addr.is_null() {
+            // SAFETY: a non-null ifa_addr points to a sockaddr of the family it names.
+            unsafe {
+                match i32::from((*entry.ifa_addr).sa_family) {
+                    libc::AF_INET => {
+                        let v4 = &*entry.ifa_addr.cast::<libc::sockaddr_in>();
+                        let bits = u32::from_be(v4.sin_addr.s_addr);
+                        found.push(IpAddr::V4(Ipv4Addr::from(bits)));
+                    }
+                    libc::AF_INET6 => {
+                        let v6 = &*entry.ifa_addr.cast::<libc::sockaddr_in6>();
+                        found.push(IpAddr::V6(Ipv6Addr::from(v6.sin6_addr.s6_addr)));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        at = entry.ifa_next;
+    }
+    // SAFETY: `list` came from getifaddrs and is freed once.
+    unsafe { libc::freeifaddrs(list) };
+    Ok(found)
+}
+
+/// Raises the soft limit on open descriptors to the hard one, and gives it
+/// (RLIMIT_NOFILE, getrlimit(2)).
+pub fn raise_descriptor_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is valid for the kernel to write.
+    cerr(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    limit.rlim_cur = limit.rlim_max;
+    set_limit(&limit)?;
+    Ok(limit.rlim_cur)
+}
+
+fn set_limit(limit: &libc::rlimit) -> io::Result<()> {
+    // SAFETY: `limit` is valid for the kernel to read.
+    cerr(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, ptr::from_ref(limit)) }).map(drop)
+}

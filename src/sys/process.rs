@@ -1,0 +1,179 @@
+//! Processes: fork, exec, wait, parent-death signal, what a process may be asked.
+
+use std::ffi::{CString, OsStr};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::ptr;
+
+use super::{cerr, fd};
+
+/// A process id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pid(i32);
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// With this exit status.
+    Exited(u8),
+    /// By this signal.
+    Signalled(i32),
+}
+
+impl Ended {
+    /// The shell's convention: the status itself, or 128 + the signal's number.
+    pub fn status(self) -> u8 {
+        match self {
+            Self::Exited(status) => status,
+            Self::Signalled(signal) => u8::try_from(128 + signal).unwrap_or(255),
+        }
+    }
+}
+
+/// Makes `command` inherit exactly descriptors 0–2 and `kept`, and die when this
+/// process does.
+pub fn confine_spawn(command: &mut Command, kept: Vec<RawFd>) {
+    let parent = std::process::id();
+    // SAFETY: between fork and exec the closure makes system calls only: no
+    // allocation, no lock.
+    unsafe {
+        command.pre_exec(move || {
+            fd::keep_across_exec(&kept)?;
+            die_with_parent(parent)
+        });
+    }
+}
+
+/// Asks for SIGKILL when the parent ends, and ends at once if it already has
+/// (PR_SET_PDEATHSIG, prctl(2)).
+fn die_with_parent(parent: u32) -> io::Result<()> {
+    // SAFETY: takes integers only.
+    cerr(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })?;
+    // SAFETY: getppid cannot fail.
+    if unsafe { libc::getppid() }.unsigned_abs() == parent {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(libc::ESRCH))
+    }
+}
+
+/// A descriptor that becomes readable when `pid` has ended (pidfd_open(2), Linux 5.3).
+pub fn pidfd(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: takes integers only.
+    let fd = cerr(unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) })?;
+    let fd = RawFd::try_from(fd).map_err(|_| io::ErrorKind::InvalidData)?;
+    // SAFETY: the kernel has just made it, close-on-exec.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Whether the process is invisible to ptrace(2) and /proc of its own user from now on.
+pub fn set_undumpable() -> io::Result<()> {
+    // SAFETY: takes integers only.
+    cerr(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) }).map(drop)
+}
+
+/// Forks; the child runs `child` and never returns. For the inner stage, which has
+/// one thread, so the child may do whatever the parent could.
+pub fn fork(child: impl FnOnce() -> u8) -> io::Result<Pid> {
+    // SAFETY: the inner stage is single-threaded: no lock is held by another thread.
+    match cerr(unsafe { libc::fork() })? {
+        0 => {
+            let status = child();
+            // SAFETY: ends the child without running the parent's exit handlers.
+            unsafe { libc::_exit(i32::from(status)) }
+        }
+        pid => Ok(Pid(pid)),
+    }
+}
+
+/// Replaces this process by `argv[0]`, looked up on the `PATH` of `environment`
+/// (execvpe(3) without its shell fallback). Gives the error of the best candidate:
+/// "permission denied" of a file that was found before "not found".
+pub fn exec(argv: &[Vec<u8>], environment: &[(Vec<u8>, Vec<u8>)]) -> io::Error {
+    let Some(program) = argv.first() else {
+        return io::ErrorKind::InvalidInput.into();
+    };
+    let joined = environment.iter().map(|(k, v)| [k, &b"="[..], v].concat());
+    let (Ok(arguments), Ok(variables)) = (cstrings(argv.iter().cloned()), cstrings(joined)) else {
+        return io::ErrorKind::InvalidInput.into();
+    };
+    let candidates = if program.contains(&b'/') {
+        vec![program.clone()]
+    } else {
+        let path = environment
+            .iter()
+            .find(|(k, _)| k == b"PATH")
+            .map(|(_, v)| v.as_slice());
+        std::env::split_paths(OsStr::from_bytes(path.unwrap_or(b"/usr/bin:/bin")))
+            .filter(|dir| dir.is_absolute())
+            .map(|dir| {
+                dir.join(OsStr::from_bytes(program))
+                    .as_os_str()
+                    .as_bytes()
+                    .to_vec()
+            })
+            .collect()
+    };
+    let mut worst = io::Error::from_raw_os_error(libc::ENOENT);
+    for candidate in candidates {
+        let Ok(path) = CString::new(candidate) else {
+            continue;
+        };
+        let argv = pointers(&arguments);
+        let envp = pointers(&variables);
+        // SAFETY: all pointers are to C strings that live until the call returns,
+        // and both arrays end in null.
+        unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::ENOENT | libc::ENOTDIR) => {}
+            Some(libc::EACCES) => worst = error,
+            _ => return error,
+        }
+    }
+    worst
+}
+
+fn cstrings(items: impl Iterator<Item = Vec<u8>>) -> Result<Vec<CString>, std::ffi::NulError> {
+    items.map(CString::new).collect()
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+    strings
+        .iter()
+        .map(|s| s.as_ptr())
+        .chain([ptr::null()])
+        .collect()
+}
+
+/// Reaps one ended child, if there is one; `None` when none has ended (waitpid(2)).
+/// The error ECHILD says that there are no children at all.
+pub fn reap() -> io::Result<Option<(Pid, Ended)>> {
+    let mut status = 0;
+    // SAFETY: `status` is valid for the kernel to write.
+    let pid = cerr(unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) })?;
+    if pid == 0 {
+        return Ok(None);
+    }
+    let ended = if libc::WIFSIGNALED(status) {
+        Ended::Signalled(libc::WTERMSIG(status))
+    } else {
+        Ended::Exited((libc::WEXITSTATUS(status) & 0xff) as u8)
+    };
+    Ok(Some((Pid(pid), ended)))
+}
+
+/// Sends a signal to a process.
+pub fn kill(pid: Pid, signal: i32) -> io::Result<()> {
+    // SAFETY: takes integers only.
+    cerr(unsafe { libc::kill(pid.0, signal) }).map(drop)
+}
+
+/// Puts a copy of `new` in the place of standard stream `stream` (dup2(2)).
+pub fn replace(stream: RawFd, new: &OwnedFd) -> io::Result<()> {
+    // SAFETY: dup2 touches no memory; the stream's number is one of 0–2.
+    cerr(unsafe { libc::dup2(new.as_raw_fd(), stream) }).map(drop)
+}
