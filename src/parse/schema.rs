@@ -104,6 +104,7 @@ const fn key(path: &'static str, shape: Shape, meaning: Meaning) -> Key {
 use Meaning::{Foreign, Later, MacOs, Section, Tuning, Works};
 use Shape::{Anything, Bool, Integer, Object, Paths, Port, Ports, Text, Texts};
 
+const NO_TLS: &str = "known from other programs and not served: srt does not open TLS";
 const OTHER: &str = "known from other programs and not served here";
 
 /// The table.
@@ -125,11 +126,8 @@ pub const KEYS: &[Key] = &[
     key("network.requireServerName", Bool, Later),
     key("network.capture", Bool, Later),
     key("network.capturePorts", Ports, Later),
-    key(
-        "network.tlsTerminate",
-        Anything,
-        Foreign("known from other programs and not served: srt does not open TLS"),
-    ),
+    key("network.tlsTerminate", Anything, Foreign(NO_TLS)),
+    key("tlsTerminate", Anything, Foreign(NO_TLS)),
     key("filesystem", Object, Section),
     key("filesystem.denyRead", Paths, Works),
     key("filesystem.allowRead", Paths, Works),

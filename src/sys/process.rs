@@ -130,11 +130,19 @@ pub fn exec(argv: &[Vec<u8>], environment: &[(Vec<u8>, Vec<u8>)]) -> io::Error {
         let error = io::Error::last_os_error();
         match error.raw_os_error() {
             Some(libc::ENOENT | libc::ENOTDIR) => {}
-            Some(libc::EACCES) => worst = error,
+            // Also the answer for a directory of PATH that may not be searched.
+            Some(libc::EACCES) if reachable(&path) => worst = error,
+            Some(libc::EACCES) => {}
             _ => return error,
         }
     }
     worst
+}
+
+/// Whether there is a file, as far as this process can see (access(2), F_OK).
+fn reachable(path: &CString) -> bool {
+    // SAFETY: `path` is a valid C string for the length of the call.
+    unsafe { libc::access(path.as_ptr(), libc::F_OK) == 0 }
 }
 
 fn cstrings(items: impl Iterator<Item = Vec<u8>>) -> Result<Vec<CString>, std::ffi::NulError> {

@@ -1,0 +1,35 @@
+# srt: the commands a contributor, a packager and a machine use.
+CARGO ?= cargo
+FUZZ_TIME ?= 60
+T ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help build check test demo fuzz clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+build: ## the release binary, target/release/srt
+	$(CARGO) build --release --locked
+
+check: ## format, lints with warnings denied, every test (fuzz corpora included)
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	SRT_MUST_RUN=1 $(CARGO) test --locked
+
+test: ## install what the tests use, then check; T=name runs the tests of that name only
+	sh tests/install-tools.sh bwrap curl git python3 openssl ip nsenter setpriv strace
+	$(if $(T),SRT_MUST_RUN=1 $(CARGO) test --locked $(T),$(MAKE) check)
+
+demo: ## install bubblewrap if it is missing, build, and show the main job
+	sh tests/install-tools.sh bwrap curl git cc
+	$(CARGO) build --release --locked
+	sh tests/demo.sh target/release/srt
+
+fuzz: ## each fuzz target for FUZZ_TIME seconds (needs a nightly toolchain and cargo-fuzz)
+	cd fuzz && for target in $$($(CARGO) +nightly fuzz list); do \
+		$(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_TIME) || exit 1; done
+
+clean: ## remove what was built
+	$(CARGO) clean
+	rm -rf fuzz/target

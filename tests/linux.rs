@@ -1,0 +1,637 @@
+//! The real program in real sandboxes: files, processes, signals, statuses.
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use support::{
+    Scratch, Who, assert_status, everyone, finish, finish_child, is_alive, program, shell, skip,
+    srt, text,
+};
+
+const WRITE_HERE: &str = r#"{"filesystem": {"allowWrite": ["@"]}}"#;
+
+#[test]
+fn the_exit_status_is_the_commands_own() {
+    let scratch = Scratch::new();
+    for who in everyone() {
+        thread::scope(|scope| {
+            for part in 0..2 {
+                let scratch = &scratch;
+                scope.spawn(move || {
+                    for status in (part..256).step_by(2) {
+                        let mut command = srt(who, &scratch.path(""));
+                        command.args(["sh", "-c", &format!("exit {status}")]);
+                        assert_status(&finish(command), status);
+                    }
+                });
+            }
+        });
+        for signal in [1, 2, 9, 11, 15] {
+            assert_status(
+                &shell(who, &scratch, "{}", &format!("kill -{signal} $$")),
+                128 + signal,
+            );
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_run_is_told_by_status_and_words() {
+    let scratch = Scratch::new();
+    let plain = scratch.file("plain", "not a program");
+    fs::set_permissions(&plain, fs::Permissions::from_mode(0o644)).unwrap();
+    for who in everyone() {
+        let run = |word: &str| {
+            let mut command = srt(who, &scratch.path(""));
+            command.arg(word);
+            finish(command)
+        };
+        assert_status(&run("no-such-program"), 127);
+        assert!(text(&run("echo hello").stderr).contains("use srt -c"));
+        assert_status(&run(plain.to_str().unwrap()), 126);
+    }
+}
+
+#[test]
+fn pitfall_61_settings_that_are_not_valid_run_nothing() {
+    let scratch = Scratch::new();
+    let cases = [
+        ("", "the file is empty"),
+        ("{", "line 1, column 2"),
+        (
+            r#"{"filesystem": {"denyRaed": ["/x"]}}"#,
+            "did you mean filesystem.denyRead?",
+        ),
+        (
+            r#"{"network": {"allowedDomains": ["*.com"]}}"#,
+            "network.allowedDomains[0]",
+        ),
+        (
+            r#"{"network": {"capture": true}}"#,
+            "network.capture: not supported yet",
+        ),
+        (
+            r#"{"filesystem": {"denyWrite": ["@/not-there"], "allowWrite": ["@"]}}"#,
+            "filesystem.denyWrite[0]",
+        ),
+    ];
+    for (json, words) in cases {
+        let out = shell(Who::Me, &scratch, json, "echo ran");
+        assert_status(&out, 125);
+        assert_eq!(text(&out.stdout), "", "{json}");
+        let stderr = text(&out.stderr);
+        assert!(stderr.contains(words), "{json}: {stderr}");
+        assert!(
+            stderr.lines().all(|line| line.starts_with("srt: ")),
+            "{stderr}"
+        );
+    }
+    let mut command = srt(Who::Me, &scratch.path(""));
+    command
+        .arg("-s")
+        .arg(scratch.path("absent.json"))
+        .args(["echo", "ran"]);
+    let out = finish(command);
+    assert_status(&out, 125);
+    assert!(text(&out.stderr).contains("absent.json") && out.stdout.is_empty());
+}
+
+#[test]
+fn a_missing_or_failing_bubblewrap_is_told_with_the_cure() {
+    let scratch = Scratch::new();
+    let mut command = srt(Who::Me, &scratch.path(""));
+    command.env("PATH", "/nowhere").args(["echo", "ran"]);
+    let out = finish(command);
+    assert_status(&out, 125);
+    assert!(
+        text(&out.stderr).contains("apt-get install bubblewrap"),
+        "{}",
+        text(&out.stderr)
+    );
+    scratch.file(
+        "bwrap",
+        "#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n",
+    );
+    let out = shell(Who::Me, &scratch, r#"{"bwrapPath": "@/bwrap"}"#, "echo ran");
+    assert_status(&out, 125);
+    let stderr = text(&out.stderr);
+    assert!(
+        stderr.contains("setting up uid map") && stderr.contains("AppArmor"),
+        "{stderr}"
+    );
+    assert!(out.stdout.is_empty());
+}
+
+#[test]
+fn pitfall_08_arguments_arrive_exactly() {
+    let scratch = Scratch::new();
+    let words = [
+        "a b",
+        "'",
+        "\"",
+        "new\nline",
+        "",
+        "-c",
+        "--settings",
+        "!",
+        "\\",
+        "$HOME",
+        "*",
+        "é",
+    ];
+    for who in everyone() {
+        let mut command = srt(who, &scratch.path(""));
+        command
+            .args(["python3", "-c", "import sys; print(repr(sys.argv[1:]))"])
+            .args(words);
+        let mut direct = Command::new("python3");
+        direct
+            .args(["-c", "import sys; print(repr(sys.argv[1:]))"])
+            .args(words);
+        assert_eq!(text(&finish(command).stdout), text(&finish(direct).stdout));
+        scratch.file("f", "x\ny\nx\n");
+        let mut command = srt(who, &scratch.path(""));
+        command.args(["grep", "-c", "x", "f"]);
+        assert_eq!(text(&finish(command).stdout), "2\n");
+    }
+}
+
+#[test]
+fn standard_input_and_output_are_binary_safe() {
+    let scratch = Scratch::new();
+    let data: Vec<u8> = (0..4 << 20)
+        .map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    for who in everyone() {
+        let mut command = srt(who, &scratch.path(""));
+        command
+            .arg("cat")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let copy = data.clone();
+        let writer = thread::spawn(move || stdin.write_all(&copy));
+        let out = finish_child(child);
+        writer.join().unwrap().unwrap();
+        assert!(out.stdout == data, "{} bytes came back", out.stdout.len());
+    }
+}
+
+#[test]
+fn writes_are_held_to_the_policy() {
+    let scratch = Scratch::new();
+    scratch.file("in/no/file", "old");
+    let outside = Scratch::new();
+    let policy = r#"{"filesystem": {"allowWrite": ["@/in"], "denyWrite": ["@/in/no"]}}"#;
+    for who in everyone() {
+        let script = format!(
+            "touch in/yes && echo inside; touch {0}/out 2>&1; touch in/no/new 2>&1; echo new 2>&1 > in/no/file; \
+             mv in/no in/yes2 2>&1; rm -rf in/no 2>&1; echo > /dev/null && echo null; touch /dev/shm/x && echo shm",
+            outside.path("").display()
+        );
+        let out = shell(who, &scratch, policy, &script);
+        let said = text(&out.stdout);
+        assert!(
+            said.starts_with("inside\n") && said.ends_with("null\nshm\n"),
+            "{said}"
+        );
+        assert!(said.matches("Read-only file system").count() >= 2, "{said}");
+        assert!(!outside.path("out").exists() && !scratch.path("in/no/new").exists());
+        assert_eq!(
+            fs::read_to_string(scratch.path("in/no/file")).unwrap(),
+            "old"
+        );
+        assert_status(&shell(who, &scratch, "{}", "touch in/yes"), 1);
+        fs::remove_file(scratch.path("in/yes")).unwrap();
+    }
+}
+
+#[test]
+fn what_is_denied_cannot_be_read() {
+    let scratch = Scratch::new();
+    scratch.file("secret/key", "s3cret");
+    scratch.file("secret/open/note", "readable");
+    scratch.file("secret/open/inner/key", "s3cret");
+    scratch.file("token", "s3cret");
+    let policy = r#"{"filesystem": {"denyRead": ["@/secret", "@/token", "@/secret/open/inner"],
+        "allowRead": ["@/secret/open"], "allowWrite": ["@"]}}"#;
+    for who in everyone() {
+        let out = shell(
+            who,
+            &scratch,
+            policy,
+            "ls secret; cat secret/open/note token secret/key secret/open/inner/key; touch secret/new secret/open/new; \
+             mv secret moved; mv token moved; rm -f token; ls -A secret/open/inner",
+        );
+        let said = text(&out.stdout);
+        assert_eq!(said, "open\nreadable", "{}", text(&out.stderr));
+        assert!(!scratch.path("secret/new").exists() && scratch.path("token").exists());
+        // A write allowed above does not make what allowRead opens read-only: it is in
+        // the writable root.
+        let _ = fs::remove_file(scratch.path("secret/open/new"));
+    }
+}
+
+#[test]
+fn pitfall_31_protected_names_are_not_writable_in_any_writable_root() {
+    let scratch = Scratch::new();
+    let elsewhere = Scratch::new();
+    let names = [
+        ".bashrc",
+        ".git/hooks/pre-commit",
+        ".git/config",
+        ".vscode/tasks.json",
+        ".claude/commands/x",
+        "a/b/.npmrc",
+    ];
+    for name in names {
+        scratch.file(name, "old");
+    }
+    let policy = elsewhere.file(
+        "p.json",
+        &format!(
+            r#"{{"filesystem": {{"allowWrite": [{:?}]}}}}"#,
+            scratch.path("")
+        ),
+    );
+    for who in everyone() {
+        let dir = scratch.path("");
+        for name in names {
+            let mut command = srt(who, &elsewhere.path(""));
+            command
+                .arg("-s")
+                .arg(&policy)
+                .args([
+                    "sh",
+                    "-c",
+                    "cd \"$1\"; echo new > \"$0\"; rm -rf \"$0\"",
+                    name,
+                ])
+                .arg(&dir);
+            finish(command);
+            assert_eq!(
+                fs::read_to_string(scratch.path(name)).unwrap(),
+                "old",
+                "{name} as {who:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn pitfall_27_no_directory_above_a_protected_path_is_renamed_away() {
+    let scratch = Scratch::new();
+    scratch.file("repo/.git/hooks/pre-commit", "old");
+    for who in everyone() {
+        let out = shell(
+            who,
+            &scratch,
+            WRITE_HERE,
+            "mv repo/.git repo/.git2; mv repo repo2; rm -rf repo; mkdir -p plain/x; mv plain/x plain/y && rmdir plain/y plain && echo moved",
+        );
+        assert_eq!(text(&out.stdout), "moved\n", "{}", text(&out.stderr));
+        assert_eq!(
+            fs::read_to_string(scratch.path("repo/.git/hooks/pre-commit")).unwrap(),
+            "old"
+        );
+    }
+}
+
+#[test]
+fn pitfall_42_the_settings_in_force_are_not_writable() {
+    let scratch = Scratch::new();
+    for who in everyone() {
+        let out = shell(
+            who,
+            &scratch,
+            WRITE_HERE,
+            "echo '{}' > policy.json || mv policy.json x || rm -f policy.json",
+        );
+        assert_ne!(out.status.code(), Some(0));
+        assert!(
+            fs::read_to_string(scratch.path("policy.json"))
+                .unwrap()
+                .contains("allowWrite")
+        );
+    }
+}
+
+#[test]
+fn pitfall_39_tmpdir_is_private_and_gone_afterwards() {
+    let scratch = Scratch::new();
+    for who in everyone() {
+        let out = shell(
+            who,
+            &scratch,
+            "{}",
+            "cd \"$TMPDIR\" && touch a && mkdir -p b/c && chmod 0 b && stat -c %a . && pwd",
+        );
+        assert_status(&out, 0);
+        let said = text(&out.stdout);
+        let (mode, path) = said.trim_end().split_once('\n').unwrap();
+        assert_eq!(mode, "700");
+        assert!(!std::path::Path::new(path).exists(), "{path} is left");
+    }
+}
+
+#[test]
+fn pitfall_04_the_callers_descriptors_stay_outside() {
+    let scratch = Scratch::new();
+    let file = scratch.file("caller", "");
+    let script = "exec 40>>\"$2\"; \"$0\" -s \"$1\" -c 'ls /proc/self/fd; echo leak >&40'";
+    let mut command = Command::new("bash");
+    command
+        .args(["-c", script])
+        .arg(program())
+        .arg(scratch.policy(WRITE_HERE))
+        .arg(&file);
+    let out = finish(command);
+    // The fourth is the one ls reads the directory with.
+    assert_eq!(text(&out.stdout), "0\n1\n2\n3\n");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "");
+}
+
+#[test]
+fn pitfall_06_signals_reach_the_command() {
+    let scratch = Scratch::new();
+    for who in everyone() {
+        for (name, number) in [
+            ("HUP", 1),
+            ("INT", 2),
+            ("QUIT", 3),
+            ("USR1", 10),
+            ("USR2", 12),
+            ("TERM", 15),
+        ] {
+            let mut command = srt(who, &scratch.path(""));
+            let script = format!(
+                "import signal,sys\nsignal.signal({number}, lambda *a: sys.exit(70))\nprint('up', flush=True)\nwhile True: signal.pause()"
+            );
+            command
+                .args(["python3", "-c", &script])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            let mut line = String::new();
+            BufReader::new(child.stdout.as_mut().unwrap())
+                .read_line(&mut line)
+                .unwrap();
+            assert_eq!(line, "up\n");
+            let kill = Command::new("kill")
+                .args([&format!("-{name}"), &child.id().to_string()])
+                .status();
+            assert!(kill.unwrap().success());
+            assert_status(&finish_child(child), 70);
+        }
+    }
+}
+
+#[test]
+fn pitfall_05_nothing_outlives_a_killed_srt() {
+    let scratch = Scratch::new();
+    for who in everyone() {
+        for (round, signal) in ["-KILL", "-HUP", "-TERM"].into_iter().enumerate() {
+            let marker = format!("9{}{round}{}", std::process::id(), who as u8);
+            let mut command = srt(who, &scratch.path(""));
+            let script = format!("echo \"$TMPDIR\"; sleep {marker} & sleep {marker}");
+            command.args(["-c", &script]).stdout(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            let mut tmpdir = String::new();
+            BufReader::new(child.stdout.as_mut().unwrap())
+                .read_line(&mut tmpdir)
+                .unwrap();
+            Command::new("kill")
+                .args([signal, &child.id().to_string()])
+                .status()
+                .unwrap();
+            let status = child.wait().unwrap();
+            let until = Instant::now() + Duration::from_secs(1);
+            while is_alive(&marker) {
+                assert!(
+                    Instant::now() < until,
+                    "{signal} of srt left processes ({status})"
+                );
+                thread::yield_now();
+            }
+            assert!(signal != "-KILL" || status.signal() == Some(9));
+            // What a killed run leaves, the next one clears.
+            shell(who, &scratch, "{}", "true");
+            assert!(
+                !std::path::Path::new(tmpdir.trim_end()).exists(),
+                "{signal} left {tmpdir}"
+            );
+        }
+    }
+}
+
+#[test]
+fn pitfall_15_no_privilege_and_no_way_to_one() {
+    let scratch = Scratch::new();
+    for who in everyone() {
+        let out = shell(
+            who,
+            &scratch,
+            "{}",
+            "grep -E '^(CapPrm|CapEff|CapBnd|CapAmb|NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\\t'; \
+             unshare -U true; unshare -m true; mount -t tmpfs none /tmp; chroot / true; cat /proc/1/environ /proc/1/maps",
+        );
+        let zero = "0000000000000000";
+        assert_eq!(
+            text(&out.stdout),
+            format!(
+                "CapPrm:{zero}\nCapEff:{zero}\nCapBnd:{zero}\nCapAmb:{zero}\nNoNewPrivs:1\nSeccomp:2\n"
+            )
+        );
+        assert!(
+            text(&out.stderr).matches("Operation not permitted").count() >= 3,
+            "{}",
+            text(&out.stderr)
+        );
+    }
+}
+
+#[test]
+fn the_kernel_surface_answers_as_the_table_says() {
+    let scratch = Scratch::new();
+    let probe = r"
+import ctypes, errno
+libc = ctypes.CDLL(None, use_errno=True)
+def call(*args):
+    ctypes.set_errno(0)
+    libc.syscall.restype = ctypes.c_long
+    ret = libc.syscall(*[ctypes.c_ulong(a & (2**64 - 1)) for a in args])
+    return errno.errorcode.get(ctypes.get_errno(), 'ok') if ret == -1 else 'ok'
+print(call(41, 1, 1, 0), call(41, (1 << 32) | 1, 1, 0), call(41, 2, 1, 0), call(41, 10, 1, 0),
+      call(41, 40, 1, 0), call(41, 16, 3, 0), call(41, 16, 3, 15), call(41, 38, 5, 0), call(41, 17, 3, 0))
+print(call(16, 0, 0x5412, 0), call(16, 0, 0x5412 + 2**32, 0), call(16, 0, 0x541c, 0))
+print(call(425, 1, 0), call(426, -1, 0, 0, 0, 0), call(427, -1, 0, 0, 0), call(435, 0, 0))
+print(call(272, 0x10000000), call(272, 0x80), call(308, -1, 0), call(165, 0, 0, 0, 0, 0), call(467, -1, 0, 0, 0, 0))
+print(call(250, 0, 0, 0, 0, 0), call(321, 0, 0, 0), call(298, 0, 0, 0, 0, 0), call(323, 0), call(304, -1, 0, 0))
+print(call(0x40000000 + 39))
+";
+    if !cfg!(target_arch = "x86_64") {
+        return skip("system call probes", "their numbers are x86-64's");
+    }
+    scratch.file("probe.py", probe);
+    for who in everyone() {
+        let out = shell(who, &scratch, "{}", "python3 probe.py");
+        assert_eq!(
+            text(&out.stdout),
+            "\
+EPERM EPERM ok ok EAFNOSUPPORT ok EAFNOSUPPORT EAFNOSUPPORT EAFNOSUPPORT
+EPERM EPERM EPERM
+ENOSYS ENOSYS ENOSYS ENOSYS
+EPERM EPERM EPERM EPERM EPERM
+EPERM EPERM EPERM EPERM EPERM
+ENOSYS
+",
+            "{}",
+            text(&out.stderr)
+        );
+    }
+}
+
+#[test]
+fn twenty_at_once_do_not_meet() {
+    let scratch = Scratch::new();
+    let children: Vec<_> = (0..20)
+        .map(|n| {
+            let mut command = srt(Who::Me, &scratch.path(""));
+            command.args([
+                "-c",
+                &format!("touch $TMPDIR/x; curl -sS http://denied.test/ > /dev/null; exit {n}"),
+            ]);
+            command
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for (n, child) in children.into_iter().enumerate() {
+        assert_status(&finish_child(child), i32::try_from(n).unwrap());
+    }
+}
+
+#[test]
+fn pitfall_11_loader_variables_reach_the_command_and_nothing_before_it() {
+    let scratch = Scratch::new();
+    let out = {
+        let mut command = srt(Who::Me, &scratch.path(""));
+        // A loader that cannot find it says so, once for each program it starts.
+        command
+            .env("LD_PRELOAD", "/no/such/library.so")
+            .args(["-c", ":"]);
+        finish(command)
+    };
+    // srt itself, where it is linked dynamically, and sh.
+    let said = text(&out.stderr).matches("/no/such/library.so").count();
+    assert!((1..=2).contains(&said), "{}", text(&out.stderr));
+    let out = shell(
+        Who::Me,
+        &scratch,
+        "{}",
+        "tr '\\0' '\\n' < /proc/self/environ",
+    );
+    assert!(text(&out.stdout).contains("\nHTTP_PROXY=http://127.0.0.1:3128\n"));
+}
+
+#[test]
+fn pitfall_10_options_environment_and_launch_do_not_show_in_ps() {
+    let scratch = Scratch::new();
+    let mut command = srt(Who::Me, &scratch.path(""));
+    command
+        .env("A_SECRET", "hunter2")
+        .args(["-c", "echo up; read line"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap();
+    let bwrap = children.trim();
+    let seen = text(&fs::read(format!("/proc/{bwrap}/cmdline")).unwrap());
+    let environment = fs::read(format!("/proc/{bwrap}/environ")).unwrap();
+    drop(child.stdin.take());
+    finish_child(child);
+    assert!(
+        seen.contains("--args") && !seen.contains("--ro-bind"),
+        "{seen}"
+    );
+    assert!(environment.is_empty(), "{}", text(&environment));
+}
+
+#[test]
+fn three_programs_are_executed_and_the_command() {
+    let scratch = Scratch::new();
+    if !finish({
+        let mut c = Command::new("sh");
+        c.args(["-c", "command -v strace"]);
+        c
+    })
+    .status
+    .success()
+    {
+        return skip("programs executed", "there is no strace");
+    }
+    let log = scratch.path("log");
+    let mut command = Command::new("strace");
+    command
+        .args([
+            "-f",
+            "-qq",
+            "-e",
+            "trace=execve,nanosleep,clock_nanosleep",
+            "-o",
+        ])
+        .arg(&log)
+        .arg(program())
+        .arg("/bin/true");
+    assert_status(&finish(command), 0);
+    let log = fs::read_to_string(&log).unwrap();
+    let done: Vec<&str> = log
+        .lines()
+        .filter(|l| l.contains("execve(") && l.ends_with("= 0"))
+        .collect();
+    assert_eq!(done.len(), 4, "{log}");
+    assert!(!log.contains("nanosleep"), "{log}");
+}
+
+#[test]
+fn dry_run_help_and_version_print_and_run_nothing() {
+    let scratch = Scratch::new();
+    let say = |words: &[&str]| {
+        let mut command = srt(Who::Me, &scratch.path(""));
+        command.args(words);
+        let out = finish(command);
+        assert_status(&out, 0);
+        text(&out.stdout)
+    };
+    let plan = say(&["--dry-run", "touch", scratch.path("made").to_str().unwrap()]);
+    for part in [
+        "\"--unshare-net\"",
+        "\"--ro-bind\" \"/\" \"/\"",
+        "# seccomp",
+        "io_uring_setup (425)",
+        "HTTP_PROXY=",
+    ] {
+        assert!(plan.contains(part), "{part} is not in {plan}");
+    }
+    assert!(!scratch.path("made").exists());
+    assert!(say(&["--help"]).contains("Usage: srt"));
+    assert_eq!(
+        say(&["--version"]),
+        concat!("srt ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+}

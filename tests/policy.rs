@@ -1,0 +1,298 @@
+//! The policy and what is emitted from it, as tables over plain data.
+
+use sandbox_runtime::emit::bwrap::{Op, arguments, plan};
+use sandbox_runtime::emit::environment::environment;
+use sandbox_runtime::limits::BWRAP_ARGUMENTS;
+use sandbox_runtime::parse::host::authority;
+use sandbox_runtime::parse::settings::{GitConfig, settings};
+use sandbox_runtime::policy::files::{Access, Entry, Files, Kind, Rule, covers, parent};
+use sandbox_runtime::policy::network::{AddressClass, Network, Verdict};
+use sandbox_runtime::policy::protected::reason;
+
+fn network(json: &str) -> Network {
+    let own = ["192.0.2.7".parse().unwrap()];
+    Network::new(
+        &settings(format!(r#"{{"network": {json}}}"#).as_bytes())
+            .unwrap()
+            .network,
+        &own,
+    )
+}
+
+#[test]
+fn denied_wins_and_nothing_is_allowed_by_default() {
+    let policy = network(
+        r#"{"allowedDomains": ["*.a.test", "b.test:443", "1.2.3.4"], "deniedDomains": ["bad.a.test", "*:22"],
+        "deniedDomainReasons": {"c.test": "no"}}"#,
+    );
+    let allowed = |target: &str| {
+        matches!(
+            policy.decide(&authority(target.as_bytes()).unwrap()),
+            Verdict::Allow { .. }
+        )
+    };
+    for target in ["x.a.test:80", "b.test:443", "1.2.3.4:80", "x.bad.a.test:1"] {
+        assert!(allowed(target), "{target}");
+    }
+    for target in [
+        "a.test:80",
+        "bad.a.test:80",
+        "x.a.test:22",
+        "b.test:80",
+        "c.test:80",
+        "1.2.3.5:80",
+        "[::1]:80",
+    ] {
+        assert!(!allowed(target), "{target}");
+    }
+    let Verdict::Deny(reason) = policy.decide(&authority(b"c.test:80").unwrap()) else {
+        panic!()
+    };
+    assert_eq!(
+        reason.to_string(),
+        "no rule of network.allowedDomains allows it: no"
+    );
+    let Verdict::Deny(reason) = policy.decide(&authority(b"bad.a.test:80").unwrap()) else {
+        panic!()
+    };
+    assert_eq!(
+        reason.to_string(),
+        "network.deniedDomains has \"bad.a.test\""
+    );
+}
+
+#[test]
+fn pitfall_47_names_lead_to_no_special_address_in_any_spelling() {
+    use AddressClass::{
+        Broadcast, Denied, LinkLocal, Loopback, Metadata, Multicast, OwnHost, Unspecified,
+    };
+    let policy = network(
+        r#"{"allowedDomains": ["a.test"], "deniedResolvedAddresses": ["10.0.0.0/8", "fd99::/16"]}"#,
+    );
+    let target = authority(b"a.test:443").unwrap();
+    for (ip, class) in [
+        ("127.0.0.1", Loopback),
+        ("127.9.9.9", Loopback),
+        ("::1", Loopback),
+        ("::ffff:127.0.0.1", Loopback),
+        ("::127.0.0.1", Loopback),
+        ("64:ff9b::7f00:1", Loopback),
+        ("2002:7f00:1::", Loopback),
+        ("::ffff:0:7f00:1", Loopback),
+        ("0.0.0.0", Unspecified),
+        ("::", Unspecified),
+        ("0.1.2.3", Unspecified),
+        ("169.254.169.254", LinkLocal),
+        ("fe80::1", LinkLocal),
+        ("64:ff9b::a9fe:a9fe", LinkLocal),
+        ("224.0.0.1", Multicast),
+        ("ff02::1", Multicast),
+        ("255.255.255.255", Broadcast),
+        ("240.0.0.1", Broadcast),
+        ("100.100.100.200", Metadata),
+        ("168.63.129.16", Metadata),
+        ("192.0.0.192", Metadata),
+        ("fd00:ec2::254", Metadata),
+        ("fd20:ce::254", Metadata),
+        ("fd00:c1::a9fe:a9fe", Metadata),
+        ("fd00:42::42", Metadata),
+        ("fd00:a9fe:a9fe::1", Metadata),
+        ("fd00:100::100:200", Metadata),
+        ("192.0.2.7", OwnHost),
+        ("64:ff9b::c000:207", OwnHost),
+        ("10.1.2.3", Denied),
+        ("::ffff:10.1.2.3", Denied),
+        ("2002:a01:203::", Denied),
+        ("fd99::1", Denied),
+    ] {
+        assert_eq!(
+            policy.permits_address(&target, ip.parse().unwrap()),
+            Err(class),
+            "{ip}"
+        );
+    }
+    for ip in ["8.8.8.8", "2606:4700::1", "192.168.1.1", "64:ff9b::808:808"] {
+        assert_eq!(
+            policy.permits_address(&target, ip.parse().unwrap()),
+            Ok(()),
+            "{ip}"
+        );
+    }
+    let literal = network(r#"{"allowedDomains": ["localhost", "127.0.0.1:80"]}"#);
+    let ip = "127.0.0.1".parse().unwrap();
+    assert_eq!(
+        literal.permits_address(&authority(b"localhost:80").unwrap(), ip),
+        Ok(())
+    );
+    assert_eq!(
+        literal.permits_address(&authority(b"localhost:81").unwrap(), ip),
+        Err(Loopback)
+    );
+}
+
+fn files(rules: &[(&str, Kind, Rule)]) -> Files {
+    let entry = |(path, kind, rule): &(&str, Kind, Rule)| Entry {
+        path: path.as_bytes().to_vec(),
+        kind: *kind,
+        rule: *rule,
+    };
+    Files::new(rules.iter().map(entry).collect())
+}
+
+use Kind::{Directory, File};
+use Rule::{AllowRead, AllowWrite, DenyRead, DenyWrite, Protected, Temporary};
+
+#[test]
+fn access_follows_the_most_specific_rule_for_reading_and_any_denial_for_writing() {
+    let files = files(&[
+        ("/h", Directory, DenyRead),
+        ("/h/w", Directory, AllowRead),
+        ("/h/w", Directory, AllowWrite),
+        ("/h/w/s", Directory, DenyRead),
+        ("/h/w/no", Directory, DenyWrite),
+        ("/h/w/no/yes", Directory, AllowWrite),
+        ("/h/x", Directory, AllowWrite),
+        ("/h/t", Directory, Temporary),
+        ("/both", Directory, DenyRead),
+        ("/both", Directory, AllowRead),
+    ]);
+    for (path, access) in [
+        ("/", Access::Read),
+        ("/h", Access::Hidden),
+        ("/hh", Access::Read),
+        ("/h/w", Access::Write),
+        ("/h/w/a", Access::Write),
+        ("/h/w/s/x", Access::Hidden),
+        ("/h/w/no/yes/x", Access::Read),
+        ("/h/x", Access::Hidden),
+        ("/h/t/f", Access::Write),
+        ("/both", Access::Hidden),
+    ] {
+        assert_eq!(files.access(path.as_bytes()), access, "{path}");
+    }
+}
+
+#[test]
+fn the_plan_mounts_where_access_changes_and_pins_what_lies_above() {
+    let ops = plan(&files(&[
+        ("/w", Directory, AllowWrite),
+        ("/w/a/.git/config", File, Protected),
+        ("/w/secret", File, DenyRead),
+        ("/s", Directory, DenyRead),
+        ("/s/open", Directory, AllowRead),
+    ]));
+    let path = |p: &str| p.as_bytes().to_vec();
+    assert_eq!(
+        ops,
+        [
+            Op::ReadOnlyBind(path("/")),
+            Op::Devices,
+            Op::Processes,
+            Op::Hide(path("/s")),
+            Op::ReadOnlyBind(path("/s/open")),
+            Op::Bind(path("/w")),
+            Op::Bind(path("/w/a")),
+            Op::Bind(path("/w/a/.git")),
+            Op::ReadOnlyBind(path("/w/a/.git/config")),
+            Op::Mask(path("/w/secret")),
+            Op::Seal(path("/s")),
+        ]
+    );
+    let everything = plan(&files(&[
+        ("/", Directory, AllowWrite),
+        ("/e", Directory, DenyWrite),
+    ]));
+    assert_eq!(everything[..1], [Op::Bind(path("/"))]);
+    assert_eq!(everything[3..], [Op::ReadOnlyBind(path("/e"))]);
+}
+
+#[test]
+fn a_path_is_never_taken_for_an_option_and_the_bound_holds() {
+    let words = arguments(&[Op::Bind(b"/--help".to_vec())], b"/--chdir").unwrap();
+    assert!(
+        words
+            .iter()
+            .all(|w| !w.starts_with(b"/--") || w == b"/--help" || w == b"/--chdir")
+    );
+    let many = vec![Op::Bind(b"/a".to_vec()); BWRAP_ARGUMENTS / 3];
+    assert!(
+        arguments(&many[..BWRAP_ARGUMENTS / 3 - 4], b"/").is_ok()
+            && arguments(&many, b"/").is_err()
+    );
+}
+
+#[test]
+fn paths_cover_what_lies_below_and_not_what_only_begins_alike() {
+    assert!(
+        covers(b"/a", b"/a/b") && covers(b"/a", b"/a") && covers(b"/", b"/a") && covers(b"/", b"/")
+    );
+    assert!(!covers(b"/a", b"/ab") && !covers(b"/a/b", b"/a"));
+    assert_eq!(
+        (parent(b"/a/b"), parent(b"/a"), parent(b"/")),
+        (Some(&b"/a"[..]), Some(&b"/"[..]), None)
+    );
+}
+
+#[test]
+fn protected_names_hold_at_any_depth_and_allow_git_config_opens_one() {
+    let is = |path: &str, kind, git| {
+        let parts: Vec<&[u8]> = path.split('/').map(str::as_bytes).collect();
+        reason(&parts, kind, git).is_some()
+    };
+    for path in [
+        ".bashrc",
+        "a/b/.npmrc",
+        ".git/hooks",
+        "x/.git/config",
+        ".claude/agents",
+        ".vscode",
+    ] {
+        assert!(
+            is(path, File, GitConfig::Protected) && is(path, Directory, GitConfig::Protected),
+            "{path}"
+        );
+    }
+    assert!(
+        is("sub/.git", File, GitConfig::Protected)
+            && !is("sub/.git", Directory, GitConfig::Protected)
+    );
+    assert!(
+        !is(".git/config", File, GitConfig::Writable)
+            && is(".git/hooks", Directory, GitConfig::Writable)
+    );
+    assert!(
+        !is("bashrc", File, GitConfig::Protected)
+            && !is("config", File, GitConfig::Protected)
+            && !is(".claude", Directory, GitConfig::Protected)
+    );
+}
+
+#[test]
+fn the_callers_proxy_does_not_reach_the_command_and_the_rest_does() {
+    let caller = [
+        ("A", "1"),
+        ("HTTP_PROXY", "http://u:p@corp:1"),
+        ("JAVA_TOOL_OPTIONS", "-Xmx1g"),
+        ("A", "2"),
+        ("LD_PRELOAD", "x"),
+        ("TMPDIR", "/t"),
+    ];
+    let caller: Vec<_> = caller
+        .map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec()))
+        .into();
+    let inside = environment(&caller, b"/private");
+    let get = |name: &str| {
+        let all: Vec<_> = inside
+            .iter()
+            .filter(|(n, _)| n == name.as_bytes())
+            .collect();
+        assert_eq!(all.len(), 1, "{name}");
+        String::from_utf8(all[0].1.clone()).unwrap()
+    };
+    assert_eq!(
+        (get("A"), get("LD_PRELOAD"), get("TMPDIR")),
+        ("2".into(), "x".into(), "/private".into())
+    );
+    assert_eq!(get("HTTP_PROXY"), "http://127.0.0.1:3128");
+    assert!(get("JAVA_TOOL_OPTIONS").starts_with("-Xmx1g -Dhttp.proxyHost=127.0.0.1 "));
+}

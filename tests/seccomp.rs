@@ -1,0 +1,207 @@
+//! The seccomp program, interpreted, against a specification written on its own.
+
+use sandbox_runtime::emit::seccomp::{Insn, Machine, program};
+use sandbox_runtime::parse::settings::UnixSockets;
+
+const ALLOW: u32 = 0x7fff_0000;
+const EPERM: u32 = 0x5_0001;
+const ENOSYS: u32 = 0x5_0026;
+const EAFNOSUPPORT: u32 = 0x5_0061;
+
+/// Runs `program` over seccomp_data, as the kernel's classic BPF does.
+fn interpret(program: &[Insn], arch: u32, number: u32, arguments: [u64; 6]) -> u32 {
+    let mut data = Vec::new();
+    data.extend(number.to_le_bytes());
+    data.extend(arch.to_le_bytes());
+    data.extend(0u64.to_le_bytes());
+    arguments.iter().for_each(|a| data.extend(a.to_le_bytes()));
+    let (mut at, mut a) = (0usize, 0u32);
+    loop {
+        let Insn { code, jt, jf, k } = program[at];
+        at += 1;
+        let jump = match code {
+            0x20 => {
+                a = u32::from_le_bytes(data[k as usize..k as usize + 4].try_into().unwrap());
+                continue;
+            }
+            0x06 => return k,
+            0x15 => a == k,
+            0x35 => a >= k,
+            0x45 => a & k != 0,
+            other => panic!("instruction {other:#x} at {at}"),
+        };
+        at += usize::from(if jump { jt } else { jf });
+    }
+}
+
+/// Numbers that always fail, with the errno: x86-64, AArch64.
+const REFUSED: &[(i64, i64, u32)] = &[
+    (425, 425, ENOSYS),
+    (426, 426, ENOSYS),
+    (427, 427, ENOSYS),
+    (435, 435, ENOSYS),
+    (308, 268, EPERM),
+    (165, 40, EPERM),
+    (166, 39, EPERM),
+    (155, 41, EPERM),
+    (161, 51, EPERM),
+    (428, 428, EPERM),
+    (429, 429, EPERM),
+    (430, 430, EPERM),
+    (431, 431, EPERM),
+    (432, 432, EPERM),
+    (433, 433, EPERM),
+    (442, 442, EPERM),
+    (467, 467, EPERM),
+    (248, 217, EPERM),
+    (249, 218, EPERM),
+    (250, 219, EPERM),
+    (321, 280, EPERM),
+    (298, 241, EPERM),
+    (323, 282, EPERM),
+    (246, 104, EPERM),
+    (320, 294, EPERM),
+    (175, 105, EPERM),
+    (313, 273, EPERM),
+    (176, 106, EPERM),
+    (163, 89, EPERM),
+    (167, 224, EPERM),
+    (168, 225, EPERM),
+    (179, 60, EPERM),
+    (443, 443, EPERM),
+    (304, 265, EPERM),
+    (440, 440, EPERM),
+];
+
+fn specified(machine: Machine, unix: UnixSockets, number: u32, arguments: [u64; 6]) -> u32 {
+    let pick = |x86: u32, arm: u32| number == if machine == Machine::X86_64 { x86 } else { arm };
+    let low = |i: usize| (arguments[i] & 0xffff_ffff) as u32;
+    if machine == Machine::X86_64 && number >= 0x4000_0000 {
+        return ENOSYS;
+    }
+    if let Some((_, _, errno)) = REFUSED.iter().find(|(x, a, _)| pick(*x as u32, *a as u32)) {
+        return *errno;
+    }
+    if pick(41, 198) {
+        return match (low(0), low(2)) {
+            (2 | 10, _) | (16, 0) => ALLOW,
+            (1, _) if unix == UnixSockets::All => ALLOW,
+            (1, _) => EPERM,
+            _ => EAFNOSUPPORT,
+        };
+    }
+    let namespaces = 0x7e02_0000;
+    let refused = (pick(56, 220) && low(0) & namespaces != 0)
+        || (pick(272, 97) && low(0) & (namespaces | 0x80) != 0)
+        || (pick(16, 29) && matches!(low(1), 0x5412 | 0x541c));
+    if refused { EPERM } else { ALLOW }
+}
+
+/// Interesting values of an argument, and the same with high bits set.
+fn values() -> Vec<u64> {
+    let mut low: Vec<u64> = (0..46).collect();
+    low.extend((0..32).map(|bit| 1 << bit));
+    low.extend([0x5411, 0x5412, 0x5413, 0x541c, 0x7e02_0000, 0xffff_ffff]);
+    let high: Vec<u64> = low.iter().map(|v| v | 1 << 32).collect();
+    low.into_iter().chain(high).collect()
+}
+
+const BOTH: [(Machine, u32); 2] = [
+    (Machine::X86_64, 0xc000_003e),
+    (Machine::Aarch64, 0xc000_00b7),
+];
+
+#[test]
+fn pitfall_18_the_program_is_the_table_for_every_number_and_for_high_bits() {
+    for (machine, arch) in BOTH {
+        for unix in [UnixSockets::None, UnixSockets::All] {
+            let program = program(machine, unix);
+            for number in (0..1024).chain([0x4000_0000, 0x4000_0029, 0xffff_ffff]) {
+                for value in values() {
+                    for place in 0..3 {
+                        let mut arguments = [0; 6];
+                        arguments[place] = value;
+                        if place != 0 {
+                            arguments[0] = 16;
+                        }
+                        let got = interpret(&program, arch, number, arguments);
+                        let want = specified(machine, unix, number, arguments);
+                        assert_eq!(got, want, "{machine:?} {number} {arguments:x?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn pitfall_19_another_architecture_never_reaches_allow() {
+    for (machine, arch) in BOTH {
+        let program = program(machine, UnixSockets::All);
+        for other in [0, 0x4000_0003, 0xc000_003e, 0xc000_00b7, 0x4000_0028]
+            .into_iter()
+            .filter(|a| *a != arch)
+        {
+            for number in 0..512 {
+                assert_eq!(interpret(&program, other, number, [0; 6]), ENOSYS);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_numbers_are_the_c_librarys() {
+    let check = [
+        (libc::SYS_setns, 308, 268),
+        (libc::SYS_mount, 165, 40),
+        (libc::SYS_umount2, 166, 39),
+        (libc::SYS_pivot_root, 155, 41),
+        (libc::SYS_chroot, 161, 51),
+        (libc::SYS_add_key, 248, 217),
+        (libc::SYS_keyctl, 250, 219),
+        (libc::SYS_bpf, 321, 280),
+        (libc::SYS_perf_event_open, 298, 241),
+        (libc::SYS_userfaultfd, 323, 282),
+        (libc::SYS_kexec_load, 246, 104),
+        (libc::SYS_kexec_file_load, 320, 294),
+        (libc::SYS_init_module, 175, 105),
+        (libc::SYS_finit_module, 313, 273),
+        (libc::SYS_delete_module, 176, 106),
+        (libc::SYS_acct, 163, 89),
+        (libc::SYS_swapon, 167, 224),
+        (libc::SYS_swapoff, 168, 225),
+        (libc::SYS_quotactl, 179, 60),
+        (libc::SYS_open_by_handle_at, 304, 265),
+        (libc::SYS_process_madvise, 440, 440),
+        (libc::SYS_io_uring_setup, 425, 425),
+        (libc::SYS_clone3, 435, 435),
+        (libc::SYS_mount_setattr, 442, 442),
+        (libc::SYS_socket, 41, 198),
+        (libc::SYS_clone, 56, 220),
+        (libc::SYS_unshare, 272, 97),
+        (libc::SYS_ioctl, 16, 29),
+    ];
+    for (ours, x86, arm) in check {
+        assert_eq!(
+            ours,
+            if cfg!(target_arch = "x86_64") {
+                x86
+            } else {
+                arm
+            }
+        );
+    }
+}
+
+#[test]
+fn every_jump_stays_inside_and_the_kernel_takes_the_length() {
+    for (machine, _) in BOTH {
+        let program = program(machine, UnixSockets::None);
+        assert!(program.len() <= 4096);
+        for (at, insn) in program.iter().enumerate() {
+            let furthest = at + 1 + usize::from(insn.jt.max(insn.jf));
+            assert!(insn.code == 0x06 || furthest < program.len());
+        }
+        assert_eq!(program.last().map(|i| (i.code, i.k)), Some((0x06, ALLOW)));
+    }
+}

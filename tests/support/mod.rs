@@ -1,0 +1,375 @@
+//! What the tests of the real program share. No test sleeps to wait for something.
+#![allow(dead_code)]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// Longest that any one command of a test may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// As whom `srt` is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// As the user who runs the tests.
+    Me,
+    /// As an ordinary user (65534), which takes root to become.
+    Nobody,
+}
+
+/// Everyone this test run can be.
+pub fn everyone() -> Vec<Who> {
+    if is_root() {
+        vec![Who::Me, Who::Nobody]
+    } else {
+        skip(
+            "the root half of every sandbox test",
+            "the tests are run by an ordinary user",
+        );
+        vec![Who::Me]
+    }
+}
+
+pub fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
+}
+
+/// Says loudly what is not run; with SRT_MUST_RUN=1 root may skip nothing.
+pub fn skip(name: &str, why: &str) {
+    eprintln!("SKIP {name}: {why}");
+    let must = std::env::var_os("SRT_MUST_RUN").is_some_and(|v| v == "1");
+    assert!(
+        !(must && is_root()),
+        "SRT_MUST_RUN=1 forbids skipping {name}: {why}"
+    );
+}
+
+/// A directory of the test's own, which everyone may use, removed at the end.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    pub fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!(
+            "srt-test-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        let path = fs::canonicalize(std::env::temp_dir()).unwrap().join(name);
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+        Self(path)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// A file, and the directories above it; all writable by everyone.
+    pub fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.path(name);
+        self.dir(Path::new(name).parent().unwrap().to_str().unwrap());
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+        path
+    }
+
+    pub fn dir(&self, name: &str) -> PathBuf {
+        let mut path = self.0.clone();
+        for part in Path::new(name) {
+            path.push(part);
+            if !path.exists() {
+                fs::create_dir(&path).unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+            }
+        }
+        path
+    }
+
+    /// Settings in which `@` stands for this directory.
+    pub fn policy(&self, json: &str) -> PathBuf {
+        self.file("policy.json", &json.replace('@', self.0.to_str().unwrap()))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The real program, where everyone can execute it.
+pub fn program() -> &'static Path {
+    static COPY: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+    COPY.get_or_init(|| {
+        let built = Path::new(env!("CARGO_BIN_EXE_srt"));
+        if !is_root() {
+            return built.to_owned();
+        }
+        // One name for the whole build, so that nothing piles up.
+        let copy = std::env::temp_dir().join("srt-under-test");
+        let fresh = copy.with_extension(std::process::id().to_string());
+        fs::copy(built, &fresh).unwrap();
+        fs::set_permissions(&fresh, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(&fresh, &copy).unwrap();
+        copy
+    })
+}
+
+/// A command that runs `srt` as `who` in `directory`.
+pub fn srt(who: Who, directory: &Path) -> Command {
+    let mut command = match who {
+        Who::Me => Command::new(program()),
+        Who::Nobody => {
+            let mut command = Command::new("setpriv");
+            command
+                .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+                .arg(program());
+            command
+        }
+    };
+    command
+        .current_dir(directory)
+        .env("HOME", directory)
+        .stdin(Stdio::null());
+    command
+}
+
+/// `srt -s policy -c script`.
+pub fn shell(who: Who, scratch: &Scratch, json: &str, script: &str) -> Output {
+    let policy = scratch.policy(json);
+    let mut command = srt(who, &scratch.0);
+    command.arg("-s").arg(policy).args(["-c", script]);
+    finish(command)
+}
+
+/// Runs to the end, within [`PATIENCE`].
+pub fn finish(mut command: Command) -> Output {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    finish_child(
+        command
+            .spawn()
+            .unwrap_or_else(|e| panic!("{command:?}: {e}")),
+    )
+}
+
+pub fn finish_child(child: Child) -> Output {
+    let id = child.id();
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || tell.send(child.wait_with_output()));
+    match told.recv_timeout(PATIENCE) {
+        Ok(output) => output.unwrap(),
+        Err(_) => {
+            let _ = Command::new("kill").args(["-9", &id.to_string()]).status();
+            panic!("a command did not end within {PATIENCE:?}");
+        }
+    }
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[track_caller]
+pub fn assert_status(output: &Output, status: i32) {
+    let got = output.status.code();
+    assert_eq!(
+        got,
+        Some(status),
+        "stdout: {}\nstderr: {}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+}
+
+/// Two hosts: network namespaces joined by a veth pair, each held by a process that
+/// ends with this value; what they hold ends with them.
+pub struct Lab {
+    client: Child,
+    server: Child,
+    servers: Child,
+    pub scratch: Scratch,
+}
+
+/// A namespace's address and names: what the client's hosts file says.
+const HOSTS: &str = "127.0.0.1 localhost\n10.77.0.2 allowed.test denied.test\n127.0.0.1 loop.test\n10.77.0.1 own.test\n";
+
+fn holder() -> Child {
+    let mut child = Command::new("unshare")
+        .args(["--net", "--mount", "--propagation", "private", "sh", "-c"])
+        .arg("ip link set lo up && echo ready && exec cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("unshare");
+    first_line(&mut child);
+    child
+}
+
+fn first_line(child: &mut Child) {
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert_eq!(line, "ready\n");
+}
+
+fn inside(holder: &Child) -> Command {
+    let mut command = Command::new("nsenter");
+    command.args(["-t", &holder.id().to_string(), "-n", "-m"]);
+    command
+}
+
+fn must(mut command: Command) {
+    let status = command.status().unwrap();
+    assert!(status.success(), "{command:?}");
+}
+
+impl Lab {
+    /// `None`, said loudly, where there is no root to make namespaces with.
+    pub fn new(test: &str) -> Option<Self> {
+        if !is_root() {
+            skip(test, "a network of the test's own takes root");
+            return None;
+        }
+        let scratch = Scratch::new();
+        let (client, server) = (holder(), holder());
+        let ip = |at: &Child, words: &str| {
+            let mut command = inside(at);
+            command.arg("ip").args(words.split(' '));
+            must(command);
+        };
+        ip(
+            &client,
+            &format!(
+                "link add veth0 type veth peer name veth1 netns {}",
+                server.id()
+            ),
+        );
+        for (at, device, address) in [
+            (&client, "veth0", "10.77.0.1/24"),
+            (&server, "veth1", "10.77.0.2/24"),
+        ] {
+            ip(at, &format!("addr add {address} dev {device}"));
+            ip(at, &format!("link set {device} up"));
+        }
+        let hosts = scratch.file("hosts", HOSTS);
+        let mut mount = inside(&client);
+        mount
+            .arg("mount")
+            .arg("--bind")
+            .arg(hosts)
+            .arg("/etc/hosts");
+        must(mount);
+        let mut openssl = Command::new("openssl");
+        openssl
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-days",
+                "2",
+            ])
+            .args([
+                "-subj",
+                "/CN=allowed.test",
+                "-addext",
+                "subjectAltName=DNS:allowed.test,DNS:denied.test",
+            ])
+            .arg("-keyout")
+            .arg(scratch.path("key.pem"))
+            .arg("-out")
+            .arg(scratch.path("cert.pem"))
+            .stderr(Stdio::null());
+        must(openssl);
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/servers.py");
+        let mut servers = inside(&server)
+            .arg("python3")
+            .arg(script)
+            .arg(scratch.path(""))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        first_line(&mut servers);
+        Some(Self {
+            client,
+            server,
+            servers,
+            scratch,
+        })
+    }
+
+    /// A shell line under `srt` on the client, with the policy in `json`.
+    pub fn shell(&self, who: Who, json: &str, script: &str) -> Output {
+        let policy = self.scratch.policy(json);
+        let mut command = inside(&self.client);
+        command
+            .args(["sh", "-c", "cd \"$0\" && exec \"$@\""])
+            .arg(self.scratch.path(""));
+        if who == Who::Nobody {
+            command.args([
+                "setpriv",
+                "--reuid",
+                "65534",
+                "--regid",
+                "65534",
+                "--clear-groups",
+            ]);
+        }
+        command
+            .arg(program())
+            .arg("-s")
+            .arg(policy)
+            .args(["-c", script]);
+        command
+            .env("HOME", self.scratch.path(""))
+            .stdin(Stdio::null());
+        // What the machine that runs the tests says of certificates is not theirs.
+        for name in [
+            "CURL_CA_BUNDLE",
+            "SSL_CERT_FILE",
+            "SSL_CERT_DIR",
+            "GIT_SSL_CAINFO",
+        ] {
+            command.env_remove(name);
+        }
+        finish(command)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for child in [&mut self.servers, &mut self.client, &mut self.server] {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Whether a process with `marker` among its arguments is alive.
+pub fn is_alive(marker: &str) -> bool {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .filter(|p| {
+            p.file_name()
+                .to_str()
+                .is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()))
+        })
+        .filter_map(|p| fs::read(p.path().join("cmdline")).ok())
+        .any(|line| {
+            line.split(|&b| b == 0)
+                .any(|word| OsStr::new(marker).as_encoded_bytes() == word)
+        })
+}

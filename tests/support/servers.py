@@ -1,0 +1,68 @@
+"""Servers of the test network: HTTP on 80, HTTPS on 443, and on 7000 one that reads
+to the end of input before it answers. Ends with its standard input."""
+import hashlib, http.server, os, socket, ssl, sys, threading
+
+root = sys.argv[1]
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def __init__(self, *args):
+        super().__init__(*args, directory=os.path.join(root, "www"))
+
+    def log_message(self, *args):
+        pass
+
+    def send(self, body):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        if self.path == "/":
+            self.send(b"the page of " + self.headers["Host"].encode() + b"\n")
+        elif self.path.startswith("/big/"):
+            self.send(b"0123456789abcdef" * (int(self.path[5:]) // 16))
+        else:
+            super().do_GET()
+
+    def do_POST(self):
+        digest, left = hashlib.sha256(), int(self.headers["Content-Length"])
+        while left:
+            part = self.rfile.read(min(left, 65536))
+            digest.update(part)
+            left -= len(part)
+        self.send(digest.hexdigest().encode())
+
+
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 128
+
+
+def to_the_end(listener):
+    while True:
+        peer, _ = listener.accept()
+        digest, length = hashlib.sha256(), 0
+        while part := peer.recv(65536):
+            digest.update(part)
+            length += len(part)
+        peer.sendall(f"{length} {digest.hexdigest()}\n".encode())
+        peer.close()
+
+
+def serve(function, *args):
+    threading.Thread(target=function, args=args, daemon=True).start()
+
+
+plain = Server(("10.77.0.2", 80), Handler)
+secure = Server(("10.77.0.2", 443), Handler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(os.path.join(root, "cert.pem"), os.path.join(root, "key.pem"))
+secure.socket = context.wrap_socket(secure.socket, server_side=True)
+serve(plain.serve_forever)
+serve(secure.serve_forever)
+serve(to_the_end, socket.create_server(("10.77.0.2", 7000)))
+print("ready", flush=True)
+sys.stdin.read()
