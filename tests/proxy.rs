@@ -28,11 +28,26 @@ fn actions<'a>(pieces: impl Iterator<Item = &'a [u8]>, then: Option<Event<'_>>) 
     if let Some(event) = then {
         conversation.on(event, &policy, &mut all);
     }
-    // Early bytes are forwarded, or stay in the socket and are relayed: the same to
-    // the other side.
-    all.into_iter()
-        .filter(|a| !matches!(a, Action::Forward(bytes) if bytes == b"early"))
-        .collect()
+    if let Some(Action::Relay(Framing::Tunnel)) = all.last() {
+        // Early bytes are forwarded, or stay in the socket and are relayed: in the end
+        // the other side has all of them.
+        let early: Vec<u8> = all
+            .iter()
+            .filter_map(|a| {
+                if let Action::Forward(bytes) = a {
+                    Some(bytes.as_slice())
+                } else {
+                    None
+                }
+            })
+            .chain([&waiting[..]])
+            .flatten()
+            .copied()
+            .collect();
+        assert_eq!(early, b"early");
+        all.retain(|a| !matches!(a, Action::Forward(_)));
+    }
+    all
 }
 
 fn however_cut(input: &[u8], then: Option<Event<'_>>) -> Vec<Action> {

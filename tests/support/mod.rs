@@ -42,6 +42,7 @@ pub fn is_root() -> bool {
 }
 
 /// Says loudly what is not run; with SRT_MUST_RUN=1 root may skip nothing.
+#[allow(clippy::print_stderr)]
 pub fn skip(name: &str, why: &str) {
     eprintln!("SKIP {name}: {why}");
     let must = std::env::var_os("SRT_MUST_RUN").is_some_and(|v| v == "1");

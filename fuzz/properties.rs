@@ -1,0 +1,146 @@
+//! What must hold for every input, shared by the fuzz targets and `cargo test`.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+use sandbox_runtime::args;
+use sandbox_runtime::parse::Status;
+use sandbox_runtime::parse::host::{self, List};
+use sandbox_runtime::parse::http::request_head;
+use sandbox_runtime::parse::settings;
+use sandbox_runtime::parse::{json, socks};
+use sandbox_runtime::policy::network::Network;
+use sandbox_runtime::proxy::conversation::{Action, Conversation, Event};
+
+/// Settings: no panic; what our JSON reader takes, miniserde takes as well.
+pub fn settings(input: &[u8]) {
+    let _ = settings::settings(input);
+    if json::document(input).is_ok() {
+        let text = std::str::from_utf8(input).expect("the reader takes UTF-8 only");
+        assert!(miniserde::json::from_str::<miniserde::json::Value>(text).is_ok());
+    }
+}
+
+/// Hosts, patterns and ranges: printed and read again, they are the same.
+pub fn host(input: &[u8]) {
+    if let Ok(found) = host::host(input) {
+        assert_eq!(host::host(found.to_string().as_bytes()), Ok(found));
+    }
+    if let Ok(found) = host::authority(input) {
+        assert_eq!(host::authority(found.to_string().as_bytes()), Ok(found));
+    }
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
+    for list in [List::Allow, List::Deny] {
+        if let Ok(found) = host::pattern(text, list) {
+            assert_eq!(host::pattern(&found.to_string(), list), Ok(found));
+        }
+    }
+    let _ = host::address_range(text);
+}
+
+/// The contract of an incremental parser, on every prefix of `input`.
+fn contract(input: &[u8], parse: impl Fn(&[u8]) -> Result<Status<()>, ()>) {
+    let mut complete = None;
+    let mut failed = false;
+    for end in 0..=input.len() {
+        match parse(input.get(..end).unwrap_or_default()) {
+            Ok(Status::Partial) => assert!(
+                complete.is_none() && !failed,
+                "partial after an end, at {end}"
+            ),
+            Ok(Status::Complete { used, .. }) => {
+                assert!(used <= end && !failed);
+                assert_eq!(*complete.get_or_insert(used), used);
+            }
+            Err(_) => {
+                assert!(complete.is_none(), "an error after an end, at {end}");
+                failed = true;
+            }
+        }
+    }
+}
+
+/// The status alone.
+fn bare<T, E>(result: Result<Status<T>, E>) -> Result<Status<()>, ()> {
+    match result {
+        Ok(Status::Complete { used, .. }) => Ok(Status::Complete { value: (), used }),
+        Ok(Status::Partial) => Ok(Status::Partial),
+        Err(_) => Err(()),
+    }
+}
+
+/// Longest input whose every prefix is tried: the cost is the square of it.
+const PREFIXES: usize = 512;
+
+/// Request heads and their bodies.
+pub fn http(input: &[u8]) {
+    let short = input.get(..PREFIXES).unwrap_or(input);
+    contract(short, |bytes| bare(request_head(bytes)));
+    if let Ok(Status::Complete { value, used }) = request_head(input) {
+        let rest = input.get(used..).unwrap_or_default();
+        let mut whole = value.body;
+        let mut cut = value.body;
+        let at = rest.len() / 2;
+        let (first, second) = rest.split_at(at);
+        let pieces = cut.take(first).and_then(|n| {
+            if n < first.len() {
+                Ok(n)
+            } else {
+                Ok(n + cut.take(second)?)
+            }
+        });
+        assert_eq!(whole.take(rest), pieces);
+    }
+}
+
+/// SOCKS messages.
+pub fn socks(input: &[u8]) {
+    let short = input.get(..PREFIXES).unwrap_or(input);
+    contract(short, |bytes| bare(socks::greeting(bytes)));
+    contract(short, |bytes| bare(socks::request(bytes)));
+}
+
+fn actions(pieces: &mut dyn Iterator<Item = &[u8]>) -> Vec<Action> {
+    let file = br#"{"network": {"allowedDomains": ["a.test", "*.b.test"]}}"#;
+    let network = Network::new(
+        &settings::settings(file).expect("valid settings").network,
+        &[],
+    );
+    let mut conversation = Conversation::new();
+    let mut all = Vec::new();
+    for piece in pieces {
+        let piece = piece
+            .get(..conversation.wants().min(piece.len()))
+            .unwrap_or_default();
+        if !piece.is_empty() {
+            conversation.on(Event::Client(piece), &network, &mut all);
+        }
+    }
+    all
+}
+
+/// Conversations: how the bytes are cut changes nothing, and nothing is relayed or
+/// forwarded before a connection stands.
+pub fn conversation(input: &[u8]) {
+    let input = input.get(..PREFIXES).unwrap_or(input);
+    let whole = actions(&mut [input].into_iter());
+    assert_eq!(actions(&mut input.chunks(1)), whole);
+    assert_eq!(actions(&mut input.chunks(7)), whole);
+    assert!(
+        !whole
+            .iter()
+            .any(|a| matches!(a, Action::Relay(_) | Action::Forward(_)))
+    );
+}
+
+/// Command lines: words are separated by NUL.
+pub fn args(input: &[u8]) {
+    let words = input
+        .split(|&b| b == 0)
+        .map(|w| OsString::from_vec(w.to_vec()));
+    if let Ok(args::Action::Run(run)) = args::action(words) {
+        assert!(!run.argv.is_empty());
+    }
+}
