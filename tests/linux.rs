@@ -501,6 +501,57 @@ ENOSYS
 }
 
 #[test]
+fn pitfall_24_no_unix_socket_of_the_host_hears_from_inside() {
+    let scratch = Scratch::new();
+    let attack = scratch.file(
+        "attack.py",
+        r#"
+import socket, sys
+def attempt(kind, make):
+    try:
+        make()
+        print(kind, "got out")
+    except OSError as e:
+        print(kind, e.strerror)
+def pair(kind):
+    a, b = socket.socketpair(socket.AF_UNIX, kind)
+    a.sendto(b"x", "dgram")
+def stream():
+    a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    b.close()
+    a.connect("stream")
+attempt("datagram pair", lambda: pair(socket.SOCK_DGRAM))
+attempt("nonblocking datagram pair", lambda: pair(socket.SOCK_DGRAM | socket.SOCK_NONBLOCK))
+attempt("raw pair", lambda: pair(socket.SOCK_RAW))
+attempt("stream pair", stream)
+attempt("socket", lambda: socket.socket(socket.AF_UNIX).connect("stream"))
+"#,
+    );
+    let stream = std::os::unix::net::UnixListener::bind(scratch.path("stream")).unwrap();
+    let dgram = std::os::unix::net::UnixDatagram::bind(scratch.path("dgram")).unwrap();
+    for socket in ["stream", "dgram"] {
+        fs::set_permissions(scratch.path(socket), fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    for who in everyone() {
+        let out = shell(
+            who,
+            &scratch,
+            WRITE_HERE,
+            &format!("python3 {}", attack.display()),
+        );
+        assert_eq!(
+            text(&out.stdout),
+            "datagram pair Operation not permitted\nnonblocking datagram pair Operation not permitted\n\
+             raw pair Operation not permitted\nstream pair Transport endpoint is already connected\n\
+             socket Operation not permitted\n"
+        );
+    }
+    dgram.set_nonblocking(true).unwrap();
+    stream.set_nonblocking(true).unwrap();
+    assert!(dgram.recv(&mut [0]).is_err() && stream.accept().is_err());
+}
+
+#[test]
 fn twenty_at_once_do_not_meet() {
     let scratch = Scratch::new();
     let children: Vec<_> = (0..20)

@@ -24,6 +24,10 @@ fn interpret(program: &[Insn], arch: u32, number: u32, arguments: [u64; 6]) -> u
                 a = u32::from_le_bytes(data[k as usize..k as usize + 4].try_into().unwrap());
                 continue;
             }
+            0x54 => {
+                a &= k;
+                continue;
+            }
             0x06 => return k,
             0x15 => a == k,
             0x35 => a >= k,
@@ -89,6 +93,9 @@ fn specified(machine: Machine, unix: UnixSockets, number: u32, arguments: [u64; 
             (1, _) => EPERM,
             _ => EAFNOSUPPORT,
         };
+    }
+    if pick(53, 199) && unix == UnixSockets::None && matches!(low(1) & 0xf, 2 | 3) {
+        return EPERM;
     }
     let namespaces = 0x7e02_0000;
     let refused = (pick(56, 220) && low(0) & namespaces != 0)

@@ -37,6 +37,7 @@ pub enum Machine {
 const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
 const JUMP_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
 const JUMP_AT_LEAST: u16 = 0x35; // BPF_JMP | BPF_JGE | BPF_K
+const AND: u16 = 0x54; // BPF_ALU | BPF_AND | BPF_K
 const JUMP_ANY_BIT: u16 = 0x45; // BPF_JMP | BPF_JSET | BPF_K
 const RETURN: u16 = 0x06; // BPF_RET | BPF_K
 
@@ -128,6 +129,21 @@ fn body(rule: Rule, unix: UnixSockets) -> Vec<Insn> {
             refuse(errno),
             allow,
         ],
+        Rule::Pair {
+            mask,
+            datagrams: [one, two],
+            refused,
+        } => match unix {
+            UnixSockets::All => vec![allow],
+            UnixSockets::None => vec![
+                argument(1),
+                insn(AND, 0, 0, mask),
+                insn(JUMP_EQUAL, 1, 0, one),
+                insn(JUMP_EQUAL, 0, 1, two),
+                refuse(refused),
+                allow,
+            ],
+        },
         Rule::Socket {
             unix: af_unix,
             inet,
@@ -172,6 +188,10 @@ pub fn listing(machine: Machine, unix: UnixSockets) -> String {
             Rule::RefuseValues(index, [one, two], errno) => {
                 format!("errno {errno} if argument {index} is {one:#x} or {two:#x}")
             }
+            Rule::Pair { refused, .. } => match unix {
+                UnixSockets::None => format!("errno {refused} for datagrams"),
+                UnixSockets::All => "allowed".to_owned(),
+            },
             Rule::Socket { .. } => match unix {
                 UnixSockets::None => "IPv4, IPv6 and route netlink only".to_owned(),
                 UnixSockets::All => "IPv4, IPv6, Unix and route netlink only".to_owned(),

@@ -10,6 +10,16 @@ pub enum Rule {
     RefuseFlags(u32, u32, u32),
     /// Argument, values, errno: fails if it is one of the values.
     RefuseValues(u32, [u32; 2], u32),
+    /// socketpair(2), by type (argument 1): a datagram pair can be pointed at any
+    /// Unix socket with sendto(2), so without Unix sockets there is none.
+    Pair {
+        /// SOCK_TYPE_MASK: the bits that are the type.
+        mask: u32,
+        /// SOCK_DGRAM, and SOCK_RAW, which the kernel takes for it.
+        datagrams: [u32; 2],
+        /// errno for those.
+        refused: u32,
+    },
     /// socket(2), by family (argument 0) and protocol (argument 2).
     Socket {
         /// AF_UNIX: as the policy says.
@@ -66,6 +76,13 @@ const SOCKETS: Rule = Rule::Socket {
     unsupported: EAFNOSUPPORT,
 };
 
+/// bits/socket_type.h, linux/net.h.
+const PAIRS: Rule = Rule::Pair {
+    mask: 0xf,
+    datagrams: [2, 3],
+    refused: EPERM,
+};
+
 const fn row(
     name: &'static str,
     x86_64: u32,
@@ -84,6 +101,13 @@ const fn row(
 
 /// The table.
 pub const ROWS: &[Row] = &[
+    row(
+        "socketpair",
+        53,
+        199,
+        PAIRS,
+        "a datagram pair reaches every Unix socket by sendto",
+    ),
     row(
         "socket",
         41,

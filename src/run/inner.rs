@@ -62,9 +62,9 @@ fn stage(socket: &OwnedFd, inherited: &Inherited) -> Step<u8> {
     drop(stderr);
     let launch = step("reading the launch file", read_launch(launch))?;
     hand_out_listeners(socket)?;
-    if !step("waiting for the supervisor", told_to_go(socket))? {
+    let Some(early) = step("waiting for the supervisor", told_to_go(socket))? else {
         return Ok(125);
-    }
+    };
     let mut signals = step("watching for children", Signals::new(&[CHILD]))?;
     step(
         "closing descriptors",
@@ -75,6 +75,10 @@ fn stage(socket: &OwnedFd, inherited: &Inherited) -> Step<u8> {
     let filter: Vec<SockFilter> = launch.filter.iter().map(sock_filter).collect();
     step("loading the seccomp filter", sys::seccomp::load(&filter))?;
     let command = step("forking", sys::process::fork(|| start(&launch)))?;
+    for signal in early {
+        // It may have ended already; then it is reaped below.
+        let _ = sys::process::kill(command, signal);
+    }
     step(
         "watching the command",
         init(socket.as_fd(), &mut signals, command),
@@ -107,10 +111,20 @@ fn hand_out_listeners(socket: &OwnedFd) -> Step<()> {
     )
 }
 
-fn told_to_go(socket: &OwnedFd) -> io::Result<bool> {
+/// Waits for the word; gives the signals that came before it, which are the command's.
+/// `None`: the supervisor is gone.
+fn told_to_go(socket: &OwnedFd) -> io::Result<Option<Vec<i32>>> {
+    let mut early = Vec::new();
     let mut message = [0u8; MESSAGE_BYTES];
-    let (length, _) = sys::fd::receive(socket.as_fd(), &mut message)?;
-    Ok(message[..length] == [GO])
+    loop {
+        let (length, _) = sys::fd::receive(socket.as_fd(), &mut message)?;
+        match &message[..length] {
+            [] => return Ok(None),
+            [GO] => return Ok(Some(early)),
+            [SIGNAL, number] => early.push(i32::from(*number)),
+            _ => return Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
 }
 
 /// The child's side of the fork: becomes the command, or says why not.
