@@ -460,6 +460,21 @@ fn pitfall_15_no_privilege_and_no_way_to_one() {
 }
 
 #[test]
+fn pitfall_12_the_init_cannot_be_looked_into() {
+    let scratch = Scratch::new();
+    for who in everyone() {
+        let out = shell(
+            who,
+            &scratch,
+            "{}",
+            "head -c 1 /proc/self/maps > /dev/null && echo own; \
+             for f in maps environ exe fd/0 mem; do head -c 1 /proc/1/$f > /dev/null 2>&1 && echo $f; done",
+        );
+        assert_eq!(text(&out.stdout), "own\n");
+    }
+}
+
+#[test]
 fn the_kernel_surface_answers_as_the_table_says() {
     let scratch = Scratch::new();
     let probe = r"
