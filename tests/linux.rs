@@ -602,13 +602,22 @@ fn pitfall_11_loader_variables_reach_the_command_and_nothing_before_it() {
     // srt itself, where it is linked dynamically, and sh.
     let said = text(&out.stderr).matches("/no/such/library.so").count();
     assert!((1..=2).contains(&said), "{}", text(&out.stderr));
-    let out = shell(
-        Who::Me,
-        &scratch,
-        "{}",
-        "tr '\\0' '\\n' < /proc/self/environ",
-    );
-    assert!(text(&out.stdout).contains("\nHTTP_PROXY=http://127.0.0.1:3128\n"));
+    for who in everyone() {
+        let mut command = srt(who, &scratch.path(""));
+        command
+            .env("LD_PRELOAD", "/no/such/library.so")
+            .args(["-c", "tr '\\0' '\\n' < /proc/$$/environ"]);
+        let environment = text(&finish(command).stdout);
+        for line in [
+            "LD_PRELOAD=/no/such/library.so",
+            "HTTP_PROXY=http://127.0.0.1:3128",
+        ] {
+            assert!(
+                environment.lines().any(|l| l == line),
+                "{line} is not in {environment}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -700,4 +709,195 @@ fn dry_run_help_and_version_print_and_run_nothing() {
         say(&["--version"]),
         concat!("srt ", env!("CARGO_PKG_VERSION"), "\n")
     );
+}
+
+#[test]
+fn pitfall_36_a_hidden_directory_is_empty_and_takes_no_writes() {
+    let scratch = Scratch::new();
+    scratch.file("secret/key", "s3cret");
+    let policy = r#"{"filesystem": {"denyRead": ["@/secret"], "allowWrite": ["@"]}}"#;
+    for who in everyone() {
+        for script in [
+            "chmod 755 secret && touch secret/new",
+            "mkdir secret/new",
+            "echo x > secret/key",
+            "rmdir secret",
+        ] {
+            let out = shell(who, &scratch, policy, script);
+            assert_ne!(out.status.code(), Some(0), "{script} as {who:?}");
+        }
+        let out = shell(who, &scratch, policy, "ls -A secret");
+        assert_eq!(text(&out.stdout), "");
+    }
+    assert_eq!(
+        fs::read_to_string(scratch.path("secret/key")).unwrap(),
+        "s3cret"
+    );
+}
+
+#[test]
+fn pitfall_23_no_namespace_is_shared_with_the_caller() {
+    let scratch = Scratch::new();
+    for who in everyone() {
+        for kind in ["user", "mnt", "pid", "net", "ipc", "uts"] {
+            let own = fs::read_link(format!("/proc/self/ns/{kind}")).unwrap();
+            let out = shell(
+                who,
+                &scratch,
+                "{}",
+                &format!("readlink /proc/self/ns/{kind}"),
+            );
+            let inside = text(&out.stdout);
+            assert!(inside.starts_with(&format!("{kind}:[")), "{inside}");
+            assert_ne!(inside.trim_end(), own.to_str().unwrap(), "as {who:?}");
+        }
+    }
+}
+
+#[test]
+fn pitfall_13_signal_dispositions_limits_mask_and_directory_are_the_callers() {
+    let scratch = Scratch::new();
+    for who in everyone() {
+        let policy = scratch.policy("{}");
+        let script = "ulimit -Sn 200; umask 027; exec \"$@\"";
+        let probe = "grep -E '^Sig(Ign|Blk):' /proc/$$/status | tr -d '\\t'; \
+                     ulimit -Sn; ulimit -Hn; umask; pwd";
+        let around = |inner: Command| {
+            let mut command = Command::new("sh");
+            command
+                .args(["-c", script, "sh"])
+                .arg(inner.get_program())
+                .args(inner.get_args())
+                .current_dir(scratch.path(""));
+            finish(command)
+        };
+        let mut direct = Command::new("sh");
+        direct.args(["-c", probe]);
+        let mut inside = srt(who, &scratch.path(""));
+        inside.arg("-s").arg(policy).args(["-c", probe]);
+        let (direct, inside) = (around(direct), around(inside));
+        assert_status(&inside, 0);
+        assert_eq!(text(&inside.stdout), text(&direct.stdout), "as {who:?}");
+    }
+}
+
+#[test]
+fn pitfall_13_a_reader_that_is_gone_ends_the_command_by_sigpipe() {
+    let scratch = Scratch::new();
+    for who in everyone() {
+        let mut command = srt(who, &scratch.path(""));
+        command
+            .arg("yes")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line, "y\n");
+        assert_status(&finish_child(child), 128 + 13);
+    }
+}
+
+#[test]
+fn pitfall_13_closed_standard_streams_let_nothing_of_srt_in() {
+    let scratch = Scratch::new();
+    scratch.policy(WRITE_HERE);
+    for close in ["0<&-", "2>&-", "0<&- 2>&-"] {
+        let line = format!("\"$0\" -s policy.json -c 'ls -l /proc/self/fd > seen' {close}");
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &line])
+            .arg(program())
+            .current_dir(scratch.path(""));
+        assert_status(&finish(command), 0);
+        let seen = fs::read_to_string(scratch.path("seen")).unwrap();
+        assert!(
+            !seen.contains("socket:") && !seen.contains("memfd:"),
+            "{close}: {seen}"
+        );
+    }
+}
+
+#[test]
+fn a_direct_connection_fails_at_once() {
+    let scratch = Scratch::new();
+    let policy = r#"{"network": {"allowedDomains": ["192.0.2.1", "[2001:db8::1]"]}}"#;
+    let probe = r"
+import errno, socket
+for family, address in (socket.AF_INET, '192.0.2.1'), (socket.AF_INET6, '2001:db8::1'):
+    s = socket.socket(family)
+    s.settimeout(5)
+    print(errno.errorcode.get(s.connect_ex((address, 80))))
+    d = socket.socket(family, socket.SOCK_DGRAM)
+    try: print(d.sendto(b'x', (address, 53)))
+    except OSError as e: print(errno.errorcode[e.errno])
+";
+    scratch.file("probe.py", probe);
+    for who in everyone() {
+        let out = shell(who, &scratch, policy, "python3 probe.py");
+        // EAGAIN is what a connection gets that waits until the time is over.
+        assert_eq!(text(&out.stdout), "ENETUNREACH\n".repeat(4));
+    }
+}
+
+#[test]
+fn ctrl_c_on_a_terminal_reaches_the_command_once() {
+    let scratch = Scratch::new();
+    scratch.file(
+        "command.py",
+        "import signal\nseen = 0\ndef interrupted(*_):\n    global seen\n    seen += 1\n    print('int', flush=True)\n\
+         def quit(*_): print('seen', seen, flush=True); raise SystemExit(7)\n\
+         signal.signal(signal.SIGINT, interrupted)\nsignal.signal(signal.SIGQUIT, quit)\n\
+         print('up', flush=True)\nwhile True: signal.pause()\n",
+    );
+    scratch.file(
+        "terminal.py",
+        "import os, pty, sys\npid, fd = pty.fork()\nif pid == 0: os.execvp(sys.argv[1], sys.argv[1:])\n\
+         said = b''\ndef until(word):\n    global said\n    while word not in said: said += os.read(fd, 4096)\n\
+         until(b'up'); os.write(fd, b'\\x03'); until(b'int'); os.write(fd, b'\\x1c'); until(b'seen')\n\
+         try:\n    while part := os.read(fd, 4096): said += part\nexcept OSError: pass\n\
+         print(said.decode().replace('\\r', '')); sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n",
+    );
+    for who in everyone() {
+        let inner = {
+            let mut command = srt(who, &scratch.path(""));
+            command.args(["python3", "command.py"]);
+            command
+        };
+        let mut command = Command::new("python3");
+        command
+            .arg("terminal.py")
+            .arg(inner.get_program())
+            .args(inner.get_args())
+            .current_dir(scratch.path(""))
+            .env("HOME", scratch.path(""));
+        let out = finish(command);
+        assert_status(&out, 7);
+        assert!(
+            text(&out.stdout).contains("seen 1\n"),
+            "{}",
+            text(&out.stdout)
+        );
+    }
+}
+
+#[test]
+fn a_command_line_that_is_not_valid_runs_nothing() {
+    let scratch = Scratch::new();
+    let cases: [&[&str]; 4] = [
+        &[],
+        &["-s"],
+        &["--no-such-option", "touch", "made"],
+        &["-c"],
+    ];
+    for words in cases {
+        let mut command = srt(Who::Me, &scratch.path(""));
+        command.args(words);
+        let out = finish(command);
+        assert_status(&out, 125);
+        assert!(out.stdout.is_empty() && text(&out.stderr).starts_with("srt: "));
+        assert!(!scratch.path("made").exists());
+    }
 }

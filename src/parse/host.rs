@@ -274,6 +274,14 @@ impl fmt::Display for Pattern {
 
 /// Reads a pattern: `host`, `*.host`, an IP literal, each with or without `:port`.
 ///
+/// ```
+/// use sandbox_runtime::parse::host::{List, authority, pattern};
+///
+/// let rule = pattern("*.example.com:443", List::Allow).unwrap();
+/// assert!(rule.matches(&authority(b"API.example.com.:443").unwrap()));
+/// assert!(!rule.matches(&authority(b"evilexample.com:443").unwrap()));
+/// ```
+///
 /// # Errors
 /// What is wrong with it; a pattern that could never match is wrong.
 pub fn pattern(text: &str, list: List) -> Result<Pattern, PatternError> {

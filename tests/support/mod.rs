@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -114,8 +115,12 @@ pub fn program() -> &'static Path {
         if !is_root() {
             return built.to_owned();
         }
-        // One name for the whole build, so that nothing piles up.
-        let copy = std::env::temp_dir().join("srt-under-test");
+        // One name for each checkout: nothing piles up, and the tests of another
+        // checkout that run meanwhile keep the program they built.
+        let mut checkout = DefaultHasher::new();
+        built.hash(&mut checkout);
+        let name = format!("srt-under-test-{:016x}", checkout.finish());
+        let copy = std::env::temp_dir().join(name);
         let fresh = copy.with_extension(std::process::id().to_string());
         fs::copy(built, &fresh).unwrap();
         fs::set_permissions(&fresh, fs::Permissions::from_mode(0o755)).unwrap();

@@ -1,6 +1,7 @@
 """Servers of the test network: HTTP on 80, HTTPS on 443, and on 7000 one that reads
-to the end of input before it answers. Ends with its standard input."""
-import hashlib, http.server, os, socket, ssl, sys, threading
+to the end of input before it answers, on 7001 one that ends first and reads on, on 7002
+the digest of what that one read. Ends with its standard input."""
+import hashlib, http.server, os, queue, socket, ssl, sys, threading
 
 root = sys.argv[1]
 
@@ -52,6 +53,29 @@ def to_the_end(listener):
         peer.close()
 
 
+def finish_first(listener):
+    """Says all it has to say, closes its side, and reads on to the end."""
+    while True:
+        peer, _ = listener.accept()
+        peer.sendall(b"bye")
+        peer.shutdown(socket.SHUT_WR)
+        digest = hashlib.sha256()
+        while part := peer.recv(65536):
+            digest.update(part)
+        peer.close()
+        heard.put(digest.hexdigest())
+
+
+def tell_what_was_heard(listener):
+    while True:
+        peer, _ = listener.accept()
+        peer.sendall(heard.get().encode())
+        peer.close()
+
+
+heard = queue.Queue()
+
+
 def serve(function, *args):
     threading.Thread(target=function, args=args, daemon=True).start()
 
@@ -64,5 +88,7 @@ secure.socket = context.wrap_socket(secure.socket, server_side=True)
 serve(plain.serve_forever)
 serve(secure.serve_forever)
 serve(to_the_end, socket.create_server(("10.77.0.2", 7000)))
+serve(finish_first, socket.create_server(("10.77.0.2", 7001)))
+serve(tell_what_was_heard, socket.create_server(("10.77.0.2", 7002)))
 print("ready", flush=True)
 sys.stdin.read()
