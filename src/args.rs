@@ -64,6 +64,13 @@ pub enum Stage {
     },
     /// Answers name lookups on standard input.
     Lookup,
+    /// Pins symbolic links; the numbers are inherited descriptors.
+    Pin {
+        /// The sandbox's mount namespace.
+        mounts: i32,
+        /// Memory file that says which.
+        links: i32,
+    },
 }
 
 /// The help text.
@@ -165,6 +172,10 @@ fn stage(parser: &mut lexopt::Parser) -> Result<Stage, String> {
             stderr: number()?,
         }),
         Some("lookup") => Ok(Stage::Lookup),
+        Some("pin") => Ok(Stage::Pin {
+            mounts: number()?,
+            links: number()?,
+        }),
         _ => Err("--stage is for srt's own use".into()),
     }
 }

@@ -64,8 +64,37 @@ pub const NAME_BYTES: usize = 253;
 /// Longest label of a DNS name, in octets (RFC 1035, 2.3.4).
 pub const LABEL_BYTES: usize = 63;
 
-/// Most entries looked at in the search for always-denied names.
-pub const WALK_ENTRIES: usize = 1_000_000;
+/// Most components of a glob after its base: positions among them fit one word.
+pub const GLOB_PARTS: usize = 62;
+
+/// Most entries looked at in the one walk for globs and always-denied names. A large
+/// home directory has fewer.
+pub const WALK_ENTRIES: usize = 2_000_000;
+
+/// Longest that walk may take.
+pub const WALK: Duration = Duration::from_secs(20);
+
+/// Deepest directory that walk goes down to, below where it starts; the kernel's
+/// PATH_MAX allows 2,000, and each level holds a descriptor.
+pub const WALK_LEVELS: usize = 256;
+
+/// Most matches of globs that are taken; a mount plan has room for fewer.
+pub const MATCHES: usize = 100_000;
+
+/// Most symbolic links followed for one path, as in the kernel (path_resolution(7)).
+pub const LINKS: usize = 40;
+
+/// Longest content of a `.git` or `commondir` file; it names one path.
+pub const GIT_LINK_BYTES: usize = 4_200;
+
+/// Most levels below `.git/modules` in which a submodule's directory is looked for.
+pub const GIT_MODULE_LEVELS: u8 = 8;
+
+/// Longest path of a placeholder (PATH_MAX, linux/limits.h).
+pub const HELD_PATH_BYTES: usize = 4_096;
+
+/// Most bytes read of one run's record of placeholders: more than a plan has room for.
+pub const RECORD_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Most arguments bubblewrap takes from `--args` and its command line together.
 pub const BWRAP_ARGUMENTS: usize = 9_000;

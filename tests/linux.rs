@@ -78,8 +78,12 @@ fn pitfall_61_settings_that_are_not_valid_run_nothing() {
             "network.capture: not supported yet",
         ),
         (
-            r#"{"filesystem": {"denyWrite": ["@/not-there"], "allowWrite": ["@"]}}"#,
+            r#"{"filesystem": {"denyWrite": ["@/policy.json/x"]}}"#,
             "filesystem.denyWrite[0]",
+        ),
+        (
+            r#"{"filesystem": {"denyRead": ["@/a**"]}}"#,
+            "line 1, column 30: filesystem.denyRead[0]: ** stands alone",
         ),
     ];
     for (json, words) in cases {

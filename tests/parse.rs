@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use sandbox_runtime::limits::{HEAD_BYTES, HEAD_FIELDS};
 use sandbox_runtime::parse::Status;
+use sandbox_runtime::parse::glob::PathPattern;
 use sandbox_runtime::parse::host::{
     AddressRange, List, Pattern, address_range, authority, host, pattern,
 };
@@ -395,7 +396,7 @@ fn a_file_of_the_other_programs_is_taken() {
 }
 
 #[test]
-fn paths_are_literal_or_escaped_or_refused() {
+fn paths_are_literal_or_escaped_or_globs_or_refused() {
     let read = |entry: &str| {
         settings(format!(r#"{{"filesystem": {{"denyRead": [{entry}]}}}}"#).as_bytes())
     };
@@ -407,12 +408,16 @@ fn paths_are_literal_or_escaped_or_refused() {
         (r#"{"path": "/[id]", "literal": true}"#, "/[id]"),
         (r#"{"path": "/a\\b", "literal": true}"#, "/a\\b"),
     ] {
-        assert_eq!(read(entry).unwrap().filesystem.deny_read[0].path, path);
+        let literal = PathPattern::Literal(path.to_owned());
+        assert_eq!(
+            read(entry).unwrap().filesystem.deny_read[0].path,
+            literal,
+            "{entry}"
+        );
     }
     for entry in [
-        r#""/a/*""#,
-        r#""a?""#,
-        r#""[x]""#,
+        r#""/a/[x""#,
+        r#""/a/**b""#,
         r#""/a\\""#,
         r#""""#,
         r#""/a\u0000""#,

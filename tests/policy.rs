@@ -7,7 +7,8 @@ use sandbox_runtime::parse::host::authority;
 use sandbox_runtime::parse::settings::{GitConfig, settings};
 use sandbox_runtime::policy::files::{Access, Entry, Files, Kind, Rule, covers, parent};
 use sandbox_runtime::policy::network::{AddressClass, Network, Verdict};
-use sandbox_runtime::policy::protected::reason;
+use sandbox_runtime::policy::protected::{git_rows, is_git, reason};
+use sandbox_runtime::policy::{Facts, Place, Policy, Resolved};
 
 fn network(json: &str) -> Network {
     let own = ["192.0.2.7".parse().unwrap()];
@@ -130,16 +131,42 @@ fn pitfall_47_names_lead_to_no_special_address_in_any_spelling() {
     );
 }
 
-fn files(rules: &[(&str, Kind, Rule)]) -> Files {
-    let entry = |(path, kind, rule): &(&str, Kind, Rule)| Entry {
+fn entry((path, kind, rule): &(&str, Kind, Rule)) -> Entry {
+    Entry {
         path: path.as_bytes().to_vec(),
         kind: *kind,
+        hold: None,
         rule: *rule,
-    };
-    Files::new(rules.iter().map(entry).collect())
+        origin: format!("{rule:?} of {path}"),
+    }
 }
 
-use Kind::{Directory, File};
+fn files(rules: &[(&str, Kind, Rule)]) -> Files {
+    Files::new(rules.iter().map(entry))
+}
+
+/// The policy of rules that name existing paths, on a host that says nothing else.
+fn policy(rules: &[(&str, Kind, Rule)]) -> Policy {
+    let resolved = |(path, kind, rule): &(&str, Kind, Rule)| Resolved {
+        key: format!("{rule:?} of {path}"),
+        rule: *rule,
+        place: Place::Exists {
+            path: path.as_bytes().to_vec(),
+            kind: *kind,
+            hold: None,
+        },
+        links: Vec::new(),
+    };
+    let facts = Facts {
+        rules: rules.iter().map(resolved).collect(),
+        directory: b"/".to_vec(),
+        temporary: b"/tmp/own".to_vec(),
+        ..Facts::default()
+    };
+    Policy::new(&settings(b"{}").unwrap(), &facts).unwrap()
+}
+
+use Kind::{Directory, File, Link};
 use Rule::{AllowRead, AllowWrite, DenyRead, DenyWrite, Protected, Temporary};
 
 #[test]
@@ -174,12 +201,14 @@ fn access_follows_the_most_specific_rule_for_reading_and_any_denial_for_writing(
 
 #[test]
 fn the_plan_mounts_where_access_changes_and_pins_what_lies_above() {
-    let ops = plan(&files(&[
+    let ops = plan(&policy(&[
         ("/w", Directory, AllowWrite),
+        ("/w/inner", Directory, AllowWrite),
         ("/w/a/.git/config", File, Protected),
         ("/w/secret", File, DenyRead),
         ("/s", Directory, DenyRead),
         ("/s/open", Directory, AllowRead),
+        ("/r", Directory, DenyWrite),
     ]));
     let path = |p: &str| p.as_bytes().to_vec();
     assert_eq!(
@@ -190,6 +219,7 @@ fn the_plan_mounts_where_access_changes_and_pins_what_lies_above() {
             Op::Processes,
             Op::Hide(path("/s")),
             Op::ReadOnlyBind(path("/s/open")),
+            Op::Bind(path("/tmp/own")),
             Op::Bind(path("/w")),
             Op::Bind(path("/w/a")),
             Op::Bind(path("/w/a/.git")),
@@ -198,7 +228,7 @@ fn the_plan_mounts_where_access_changes_and_pins_what_lies_above() {
             Op::Seal(path("/s")),
         ]
     );
-    let everything = plan(&files(&[
+    let everything = plan(&policy(&[
         ("/", Directory, AllowWrite),
         ("/e", Directory, DenyWrite),
     ]));
@@ -208,17 +238,32 @@ fn the_plan_mounts_where_access_changes_and_pins_what_lies_above() {
 
 #[test]
 fn a_path_is_never_taken_for_an_option_and_the_bound_holds() {
-    let words = arguments(&[Op::Bind(b"/--help".to_vec())], b"/--chdir").unwrap();
+    let options = arguments(
+        &policy(&[("/--help", Directory, AllowWrite)]),
+        b"/--chdir",
+        b"/--empty",
+    );
+    let ours = |w: &&Vec<u8>| [&b"/--help"[..], b"/--chdir"].contains(&w.as_slice());
+    let options = options.unwrap();
+    assert_eq!(options.iter().filter(|w| w.starts_with(b"/--")).count(), 3);
     assert!(
-        words
+        options
             .iter()
-            .all(|w| !w.starts_with(b"/--") || w == b"/--help" || w == b"/--chdir")
+            .filter(|w| w.starts_with(b"/--"))
+            .all(|w| ours(&w))
     );
-    let many = vec![Op::Bind(b"/a".to_vec()); BWRAP_ARGUMENTS / 3];
-    assert!(
-        arguments(&many[..BWRAP_ARGUMENTS / 3 - 4], b"/").is_ok()
-            && arguments(&many, b"/").is_err()
-    );
+    let many = |count: usize| {
+        let paths: Vec<String> = (0..count).map(|n| format!("/w/{n}")).collect();
+        let rules = paths.iter().map(|path| (path.as_str(), File, DenyRead));
+        arguments(&policy(&rules.collect::<Vec<_>>()), b"/", b"/empty")
+    };
+    // Ten options before, a root of three, four for /dev and /proc, three for the
+    // temporary directory, two for the working directory; three for each file.
+    let most = (BWRAP_ARGUMENTS - 22) / 3;
+    assert_eq!(many(most).unwrap().len(), 22 + 3 * most);
+    let error = many(most + 1).unwrap_err();
+    assert_eq!(error.most.1, 1);
+    assert!(error.arguments > BWRAP_ARGUMENTS);
 }
 
 #[test]
@@ -234,37 +279,47 @@ fn paths_cover_what_lies_below_and_not_what_only_begins_alike() {
 }
 
 #[test]
-fn protected_names_hold_at_any_depth_and_allow_git_config_opens_one() {
-    let is = |path: &str, kind, git| {
-        let parts: Vec<&[u8]> = path.split('/').map(str::as_bytes).collect();
-        reason(&parts, kind, git).is_some()
+fn protected_names_hold_in_any_directory_and_some_in_one_only() {
+    let is = |path: &str, kind| {
+        let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+        reason(above.as_bytes(), name.as_bytes(), kind).is_some()
     };
-    for path in [
-        ".bashrc",
-        "a/b/.npmrc",
-        ".git/hooks",
-        "x/.git/config",
-        ".claude/agents",
-        ".vscode",
-    ] {
+    for path in [".bashrc", "b/.npmrc", ".claude/agents", ".vscode", ".envrc"] {
         assert!(
-            is(path, File, GitConfig::Protected) && is(path, Directory, GitConfig::Protected),
+            is(path, File) && is(path, Directory) && is(path, Link),
             "{path}"
         );
     }
-    assert!(
-        is("sub/.git", File, GitConfig::Protected)
-            && !is("sub/.git", Directory, GitConfig::Protected)
+    assert!(is(".git", File) && is(".git", Link) && !is(".git", Directory));
+    for path in [
+        "bashrc",
+        "config",
+        ".claude",
+        "agents",
+        "x/commands",
+        ".bashrc2",
+    ] {
+        assert!(!is(path, File) && !is(path, Directory), "{path}");
+    }
+    let git = |config| git_rows(config).map(|row| row.name).collect::<Vec<_>>();
+    assert_eq!(
+        git(GitConfig::Protected),
+        [&b"hooks"[..], b"config", b"config.worktree", b"commondir"]
     );
-    assert!(
-        !is(".git/config", File, GitConfig::Writable)
-            && is(".git/hooks", Directory, GitConfig::Writable)
+    assert_eq!(
+        git(GitConfig::Writable),
+        [&b"hooks"[..], b"config.worktree", b"commondir"]
     );
-    assert!(
-        !is("bashrc", File, GitConfig::Protected)
-            && !is("config", File, GitConfig::Protected)
-            && !is(".claude", Directory, GitConfig::Protected)
-    );
+}
+
+#[test]
+fn a_git_directory_is_known_by_its_name_or_by_what_it_holds() {
+    let is = |name: &str, holds: &[&str]| {
+        is_git(name.as_bytes(), |n| holds.iter().any(|h| h.as_bytes() == n))
+    };
+    assert!(is(".git", &[]) && is("x.git", &["HEAD", "objects", "refs"]));
+    assert!(is("wt", &["HEAD", "commondir"]));
+    assert!(!is("x.git", &["objects", "refs"]) && !is("x", &["HEAD", "refs"]));
 }
 
 #[test]

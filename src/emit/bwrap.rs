@@ -1,12 +1,15 @@
 //! The mount plan, and bubblewrap's arguments for it (bwrap(1)).
 //!
 //! The order is the policy: the root first; then the fresh `/dev` and `/proc`; then
-//! every place where access changes, parents before children; and last, innermost
-//! first, the hidden directories are made read-only, once what is opened inside
-//! them has its mount points.
+//! every place where access changes, parents before children; then the links by which
+//! something visible is named; and last, innermost first, the hidden directories are
+//! made read-only, once what is opened inside them has its mount points.
+
+use std::collections::BTreeMap;
 
 use crate::limits::BWRAP_ARGUMENTS;
-use crate::policy::files::{Access, Files, Kind, covers, parent};
+use crate::policy::files::{Access, FRESH, Kind, Place, Placeholder, covers};
+use crate::policy::{Link, Policy};
 
 /// One step of the mount plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +23,10 @@ pub enum Op {
     /// A file that nobody can open in the path's place: a device node on a mount
     /// without devices.
     Mask(Vec<u8>),
+    /// An empty, read-only file in the path's place.
+    Empty(Vec<u8>),
+    /// A symbolic link in a hidden directory.
+    Link(Link),
     /// No more changes to the mount at the path.
     Seal(Vec<u8>),
     /// Fresh device nodes, and a private `/dev/shm`.
@@ -28,61 +35,88 @@ pub enum Op {
     Processes,
 }
 
-/// Trees that are made anew: the host's are never shown, so allowing a path in
-/// them means nothing.
-const FRESH: [&[u8]; 2] = [b"/dev", b"/proc"];
+impl Op {
+    /// The path it mounts at, and whether the same object lies there on the host.
+    pub fn mounts(&self) -> Option<(&[u8], Same)> {
+        match self {
+            Self::Bind(path) | Self::ReadOnlyBind(path) => Some((path, Same::Object)),
+            Self::Hide(path) | Self::Mask(path) | Self::Empty(path) => Some((path, Same::Path)),
+            Self::Link(_) | Self::Seal(_) | Self::Devices | Self::Processes => None,
+        }
+    }
+}
 
-/// The plan for `files`.
-pub fn plan(files: &Files) -> Vec<Op> {
-    let places = files.places();
-    let root = match files.access(b"/") {
+/// What a mount shows at its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Same {
+    /// What lies there on the host.
+    Object,
+    /// Something in its place.
+    Path,
+}
+
+/// The plan for `policy`.
+pub fn plan(policy: &Policy) -> Vec<Op> {
+    steps(policy).into_iter().map(|(op, _)| op).collect()
+}
+
+/// The plan for `policy`, with the rule behind each step.
+fn steps(policy: &Policy) -> Vec<(Op, &str)> {
+    let places = policy.files.places();
+    let root = match policy.files.access(b"/") {
         Access::Write => Op::Bind(b"/".to_vec()),
         Access::Read | Access::Hidden => Op::ReadOnlyBind(b"/".to_vec()),
     };
-    let mut ops = vec![root, Op::Devices, Op::Processes];
+    let mut ops = vec![(root, ""), (Op::Devices, ""), (Op::Processes, "")];
     let mut seals = Vec::new();
-    let outside = |path: &[u8]| -> Access {
-        let mut above = parent(path);
-        while let Some(dir) = above {
-            if let Some((_, access)) = places.get(dir) {
-                return *access;
-            }
-            above = parent(dir);
-        }
-        Access::Read
-    };
-    for (path, &(kind, access)) in &places {
+    for (path, place) in &places {
         let fresh = FRESH.iter().any(|dir| covers(dir, path));
-        if path == b"/" || (fresh && access != Access::Hidden) {
+        if *path == b"/" || fresh && place.access != Access::Hidden {
             continue;
         }
-        let above = outside(path);
-        match access {
-            // A pin, or a writable root: inside a writable place it changes nothing
-            // but that the directory can no longer be moved.
-            Access::Write => ops.push(Op::Bind(path.clone())),
-            Access::Read if above == Access::Read => {}
-            Access::Read => ops.push(Op::ReadOnlyBind(path.clone())),
-            Access::Hidden if above == Access::Hidden => {}
-            Access::Hidden => match kind {
-                Kind::Directory => {
-                    ops.push(Op::Hide(path.clone()));
-                    seals.push(Op::Seal(path.clone()));
-                }
-                Kind::File => ops.push(Op::Mask(path.clone())),
-            },
+        if let Some(op) = step(path.to_vec(), place) {
+            if let Op::Hide(path) = &op {
+                seals.push((Op::Seal(path.clone()), ""));
+            }
+            ops.push((op, place.origin));
         }
     }
+    let links = policy.made_links.iter();
+    ops.extend(links.map(|link| (Op::Link(link.clone()), "")));
     ops.extend(seals.into_iter().rev());
     ops
 }
 
-/// bubblewrap's options for `ops`, before the `--` and the command; each argument
-/// ends in NUL when it is written for `--args`.
+/// What is mounted at one place.
+fn step(path: Vec<u8>, place: &Place<'_>) -> Option<Op> {
+    Some(match (place.kind, place.access) {
+        (Kind::Link, _) => return None,
+        (Kind::Absent, _) if place.hold == Some(Placeholder::Socket) => Op::Empty(path),
+        (Kind::Absent, _) => Op::ReadOnlyBind(path),
+        // A writable root, or a pin, which changes nothing but that the directory can
+        // no longer be moved.
+        (_, Access::Write) => Op::Bind(path),
+        (_, Access::Read) => Op::ReadOnlyBind(path),
+        (Kind::Directory, Access::Hidden) => Op::Hide(path),
+        (Kind::File, Access::Hidden) => Op::Mask(path),
+    })
+}
+
+/// Why a plan cannot be given to bubblewrap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TooLong {
+    /// The arguments it would take.
+    pub arguments: usize,
+    /// The rule that takes the most of them, and how many places it has.
+    pub most: (String, usize),
+}
+
+/// bubblewrap's options for `policy`, before the `--` and the command; each argument
+/// ends in NUL when it is written for `--args`. `empty` is an empty file.
 ///
 /// # Errors
-/// More arguments than bubblewrap takes: how many there were.
-pub fn arguments(ops: &[Op], directory: &[u8]) -> Result<Vec<Vec<u8>>, usize> {
+/// More arguments than bubblewrap takes.
+pub fn arguments(policy: &Policy, directory: &[u8], empty: &[u8]) -> Result<Vec<Vec<u8>>, TooLong> {
     let mut all: Vec<Vec<u8>> = [
         "--unshare-user",
         "--unshare-ipc",
@@ -98,20 +132,33 @@ pub fn arguments(ops: &[Op], directory: &[u8]) -> Result<Vec<Vec<u8>>, usize> {
     .map(|s| s.as_bytes().to_vec())
     .into();
     let mut add = |words: &[&[u8]]| all.extend(words.iter().map(|w| w.to_vec()));
-    for op in ops {
+    let steps = steps(policy);
+    for (op, _) in &steps {
         match op {
             Op::Bind(path) => add(&[b"--bind", path, path]),
             Op::ReadOnlyBind(path) => add(&[b"--ro-bind", path, path]),
             Op::Hide(path) => add(&[b"--perms", b"0555", b"--tmpfs", path]),
             Op::Mask(path) => add(&[b"--ro-bind", b"/dev/null", path]),
+            Op::Empty(path) => add(&[b"--ro-bind", empty, path]),
+            Op::Link(Link { path, target }) => add(&[b"--symlink", target, path]),
             Op::Seal(path) => add(&[b"--remount-ro", path]),
             Op::Devices => add(&[b"--dev", b"/dev"]),
             Op::Processes => add(&[b"--proc", b"/proc"]),
         }
     }
     add(&[b"--chdir", directory]);
-    if all.len() > BWRAP_ARGUMENTS {
-        return Err(all.len());
+    if all.len() <= BWRAP_ARGUMENTS {
+        return Ok(all);
     }
-    Ok(all)
+    let mut count: BTreeMap<&str, usize> = BTreeMap::new();
+    for (_, origin) in steps.iter().filter(|(_, origin)| !origin.is_empty()) {
+        let places = count.entry(origin).or_default();
+        *places = places.saturating_add(1);
+    }
+    let most = count.into_iter().max_by_key(|(_, places)| *places);
+    let (origin, places) = most.unwrap_or_default();
+    Err(TooLong {
+        arguments: all.len(),
+        most: (origin.to_owned(), places),
+    })
 }

@@ -14,6 +14,9 @@
     clippy::as_conversions
 )]
 
+pub mod gitlink;
+pub mod glob;
+pub mod holds;
 pub mod host;
 pub mod http;
 pub mod json;

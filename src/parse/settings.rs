@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::glob::{PathPattern, path_pattern};
 use super::host::{AddressRange, List, Pattern, address_range, pattern};
 use super::json::{Node, Position, Value, document};
 use super::schema::{KEYS, Meaning, Shape, nearest};
@@ -116,8 +117,8 @@ pub enum GitConfig {
 /// A path of the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathRule {
-    /// The path: absolute, relative, or beginning with `~`; escapes undone.
-    pub path: String,
+    /// The path, or the pattern: absolute, relative, or beginning with `~`.
+    pub path: PathPattern,
     /// Where it stands, such as `filesystem.denyRead[0]`.
     pub key: String,
 }
@@ -300,7 +301,7 @@ impl Reader {
         found
     }
 
-    fn path(&mut self, key: &str, node: &Node) -> Result<String, &'static str> {
+    fn path(&mut self, key: &str, node: &Node) -> Result<PathPattern, &'static str> {
         const ENTRY: &str = "must be a path, or {\"path\": \"…\", \"literal\": true}";
         let (text, literal) = match &node.value {
             Value::Text(text) => (text, false),
@@ -318,21 +319,12 @@ impl Reader {
             }
             _ => return Err(ENTRY),
         };
-        let path = if literal {
-            text.clone()
-        } else {
-            unescape(text)?
-        };
-        if path.is_empty() {
-            return Err("the path is empty");
+        match (literal, text.as_str()) {
+            (false, text) => path_pattern(text),
+            (true, "") => Err("the path is empty"),
+            (true, text) if text.contains('\0') => Err("a path holds no NUL"),
+            (true, text) => Ok(PathPattern::Literal(text.to_owned())),
         }
-        if path.contains('\0') {
-            return Err("a path holds no NUL");
-        }
-        if path.starts_with('~') && path != "~" && !path.starts_with("~/") {
-            return Err("write ~/… for the home directory; other users' are not looked up");
-        }
-        Ok(path)
     }
 }
 
@@ -343,25 +335,6 @@ fn texts<'a>(path: &str, items: &'a [Node]) -> Vec<(Position, String, &'a str)> 
         _ => None,
     };
     items.iter().enumerate().filter_map(text).collect()
-}
-
-/// A path without wildcards, its escapes undone.
-fn unescape(text: &str) -> Result<String, &'static str> {
-    let mut out = String::new();
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => out.push(chars.next().ok_or("a path does not end in a single \\")?),
-            '*' | '?' | '[' => {
-                return Err(
-                    "glob patterns are not supported yet (for a path that holds *, ? or [, \
-                            write {\"path\": \"…\", \"literal\": true})",
-                );
-            }
-            _ => out.push(c),
-        }
-    }
-    Ok(out)
 }
 
 /// Whether a value asks for nothing.

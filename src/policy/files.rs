@@ -2,7 +2,33 @@
 
 use std::collections::BTreeMap;
 
-pub use super::protected::Kind;
+/// What lies at a path, as far as a mount cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A directory.
+    Directory,
+    /// A symbolic link, itself.
+    Link,
+    /// Anything else.
+    File,
+    /// Nothing.
+    Absent,
+}
+
+/// What holds the place of a name that must not be created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Placeholder {
+    /// An empty directory, which git does not list.
+    Directory,
+    /// A socket, which git does not list either and nobody can open; inside, an empty
+    /// file covers it.
+    Socket,
+    /// An empty file, where only git looks and finds nothing in it.
+    Empty,
+    /// A file with a `.` in it: git takes an empty `commondir` for a fault, and this
+    /// one for the directory that it lies in (gitrepository-layout(5)).
+    CommonDir,
+}
 
 /// What a rule says of its path and all that lies below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,23 +43,30 @@ pub enum Rule {
     DenyWrite,
     /// Never writable.
     Protected,
+    /// Stays where it is; says nothing of access. For a symbolic link whose name is
+    /// as good as what it leads to.
+    Pinned,
     /// The run's own temporary directory: readable and writable whatever lies above.
     Temporary,
 }
 
-/// A rule on a path that exists; absolute, symlinks resolved, no trailing slash.
+/// A rule on a path: absolute, symlinks resolved, no trailing slash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The path.
     pub path: Vec<u8>,
     /// What lies there.
     pub kind: Kind,
+    /// What holds its place for the run if it is absent, or goes away.
+    pub hold: Option<Placeholder>,
     /// What is said of it.
     pub rule: Rule,
+    /// Where that is said: a key of the settings, or a reason.
+    pub origin: String,
 }
 
 /// What may be done with a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
     /// Not to be seen.
     Hidden,
@@ -43,11 +76,35 @@ pub enum Access {
     Write,
 }
 
+/// What is said of one path.
+#[derive(Clone, Debug)]
+struct Node {
+    kind: Kind,
+    hold: Option<Placeholder>,
+    said: Vec<(Rule, String)>,
+}
+
+/// A place where a mount is needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// What lies there.
+    pub kind: Kind,
+    /// What holds it, if something has to.
+    pub hold: Option<Placeholder>,
+    /// What may be done there.
+    pub access: Access,
+    /// The rule that asks for it; empty for a pin.
+    pub origin: &'a str,
+}
+
 /// The filesystem policy over resolved paths.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
-    entries: Vec<Entry>,
+    nodes: BTreeMap<Vec<u8>, Node>,
 }
+
+/// Trees that are made anew in every sandbox: the host's are never shown.
+pub const FRESH: [&[u8]; 2] = [b"/dev", b"/proc"];
 
 /// Whether `path` is `above` or lies below it.
 pub fn covers(above: &[u8], path: &[u8]) -> bool {
@@ -66,58 +123,205 @@ pub fn parent(path: &[u8]) -> Option<&[u8]> {
     }
 }
 
+/// `name` in the directory `above`.
+pub fn join(above: &[u8], name: &[u8]) -> Vec<u8> {
+    let above = above.strip_suffix(b"/").unwrap_or(above);
+    [above, b"/", name].concat()
+}
+
+/// `path` and every directory above it, the root first.
+fn lineage(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let cuts = path.iter().enumerate().skip(1);
+    let above = cuts
+        .filter(|(_, b)| **b == b'/')
+        .filter_map(|(at, _)| path.get(..at));
+    let own = (path.len() > 1).then_some(path);
+    std::iter::once(&b"/"[..]).chain(above).chain(own)
+}
+
 impl Files {
     /// A policy of these rules. Their order does not matter.
-    pub fn new(entries: Vec<Entry>) -> Self {
-        Self { entries }
+    pub fn new(entries: impl IntoIterator<Item = Entry>) -> Self {
+        let mut files = Self::default();
+        for entry in entries {
+            files.add(entry);
+        }
+        files
+    }
+
+    /// One rule more.
+    pub fn add(&mut self, entry: Entry) {
+        let node = self.nodes.entry(entry.path).or_insert(Node {
+            kind: entry.kind,
+            hold: entry.hold,
+            said: Vec::new(),
+        });
+        if node.kind == Kind::Absent {
+            node.kind = entry.kind;
+        }
+        node.hold = node.hold.or(entry.hold);
+        if !node.said.iter().any(|(rule, _)| *rule == entry.rule) {
+            node.said.push((entry.rule, entry.origin));
+        }
+    }
+
+    /// Drops what is said of a name that is absent and that nobody could create.
+    pub fn forget(&mut self, path: &[u8]) {
+        if self.nodes.get(path).is_some_and(|n| n.kind == Kind::Absent) {
+            self.nodes.remove(path);
+        }
+    }
+
+    /// Drops the names that are absent and could not be created for want of a
+    /// writable directory; gives what is to be held.
+    pub fn settle(&mut self) -> Vec<(Vec<u8>, Placeholder)> {
+        let mut held = Vec::new();
+        let mut dropped = Vec::new();
+        for (path, node) in &self.nodes {
+            if let Some(placeholder) = node.hold {
+                match parent(path).map(|above| self.access(above)) {
+                    Some(Access::Write) => held.push((path.clone(), placeholder)),
+                    _ => dropped.push(path.clone()),
+                }
+            }
+        }
+        for path in dropped {
+            self.forget(&path);
+        }
+        held
+    }
+
+    /// The symbolic links that somebody could otherwise replace.
+    pub fn links(&self) -> Vec<Vec<u8>> {
+        let links = self.nodes.iter().filter(|(_, n)| n.kind == Kind::Link);
+        let writable = |path: &Vec<u8>| self.access(path) == Access::Write;
+        links
+            .map(|(path, _)| path.clone())
+            .filter(writable)
+            .collect()
+    }
+
+    /// The rule that decides what may be done with `path`.
+    pub fn deciding(&self, path: &[u8]) -> &str {
+        let access = self.access(path);
+        let mut origin = "no rule";
+        for node in lineage(path).filter_map(|at| self.nodes.get(at)) {
+            let one = node.said.iter().find(|(rule, _)| decides(*rule, access));
+            origin = one.map_or(origin, |(_, origin)| origin);
+        }
+        origin
     }
 
     /// What may be done with `path` (absolute, symlinks resolved).
     ///
     /// Reading: the most specific of denyRead and allowRead decides; on the same
     /// path the denial does. Writing: some allowWrite covers it, nothing denies it,
-    /// and it may be read.
+    /// and it may be read. The temporary directory is writable whatever covers it.
     pub fn access(&self, path: &[u8]) -> Access {
-        let covering = || self.entries.iter().filter(|e| covers(&e.path, path));
-        let longest = |wanted: fn(Rule) -> bool| {
-            covering()
-                .filter(|e| wanted(e.rule))
-                .map(|e| e.path.len())
-                .max()
-        };
-        let has = |rule| covering().any(|e| e.rule == rule);
-        let denied = has(Rule::DenyWrite) || has(Rule::Protected);
-        let hidden = longest(|r| r == Rule::DenyRead);
-        let shown = longest(|r| matches!(r, Rule::AllowRead | Rule::Temporary));
-        if hidden.is_some() && shown <= hidden {
-            Access::Hidden
-        } else if has(Rule::Temporary) || has(Rule::AllowWrite) && !denied {
-            Access::Write
-        } else {
-            Access::Read
+        let (mut hidden, mut allowed, mut denied) = (false, false, false);
+        for node in lineage(path).filter_map(|at| self.nodes.get(at)) {
+            let says = |wanted: Rule| node.said.iter().any(|(rule, _)| *rule == wanted);
+            hidden = says(Rule::DenyRead) || hidden && !says(Rule::AllowRead);
+            allowed |= says(Rule::AllowWrite);
+            denied |= says(Rule::DenyWrite) || says(Rule::Protected);
+            if says(Rule::Temporary) {
+                (hidden, allowed, denied) = (false, true, false);
+            }
+        }
+        match (hidden, allowed && !denied) {
+            (true, _) => Access::Hidden,
+            (false, true) => Access::Write,
+            (false, false) => Access::Read,
         }
     }
 
     /// The places where a mount is needed, parents before children: where what may
     /// be done changes, and every directory above such a place inside a writable
     /// one, so that nobody renames it away with what it holds (a *pin*).
-    pub fn places(&self) -> BTreeMap<Vec<u8>, (Kind, Access)> {
+    pub fn places(&self) -> BTreeMap<&[u8], Place<'_>> {
         let mut places = BTreeMap::new();
-        for entry in &self.entries {
-            let access = self.access(&entry.path);
-            places.insert(entry.path.clone(), (entry.kind, access));
-            if access == Access::Write {
-                continue;
+        for (path, node) in &self.nodes {
+            let access = self.access(path);
+            let around = parent(path).map(|above| self.access(above));
+            let changes = around != Some(access);
+            if changes {
+                let origin = node.said.iter().find(|(rule, _)| decides(*rule, access));
+                places.insert(
+                    path.as_slice(),
+                    Place {
+                        kind: node.kind,
+                        hold: node.hold,
+                        access,
+                        origin: origin.map_or("", |(_, origin)| origin),
+                    },
+                );
             }
-            let mut above = parent(&entry.path);
+            let stays = changes && access != Access::Write || node.kind == Kind::Link;
+            let mut above = parent(path).filter(|_| stays);
             while let Some(dir) = above {
                 if self.access(dir) == Access::Write {
-                    let pin = (Kind::Directory, Access::Write);
-                    places.entry(dir.to_vec()).or_insert(pin);
+                    places.entry(dir).or_insert(Place {
+                        kind: Kind::Directory,
+                        hold: None,
+                        access: Access::Write,
+                        origin: "",
+                    });
                 }
                 above = parent(dir);
             }
         }
         places
+    }
+
+    /// Takes a whole directory in the place of what is denied in it, where that is
+    /// every entry it has (`sizes`) and for the same reason: far fewer mounts.
+    /// Says which directories those are.
+    pub fn fold(&mut self, sizes: &BTreeMap<Vec<u8>, usize>) -> Vec<Vec<u8>> {
+        let mut whole = Vec::new();
+        for (directory, size) in sizes.iter().rev() {
+            let inside = join(directory, b"");
+            let children: Vec<_> = self
+                .nodes
+                .range(inside.clone()..)
+                .take_while(|(path, _)| path.starts_with(&inside))
+                .filter(|(path, _)| parent(path) == Some(directory))
+                .collect();
+            let Some((_, first)) = children.first() else {
+                continue;
+            };
+            let rule = match first.said.as_slice() {
+                [said @ (Rule::DenyRead | Rule::DenyWrite, _)] => said.clone(),
+                _ => continue,
+            };
+            let same = |(_, node): &(&Vec<u8>, &Node)| {
+                node.hold.is_none() && matches!(node.said.as_slice(), [said] if said.0 == rule.0)
+            };
+            if children.len() != *size || !children.iter().all(same) || directory == b"/" {
+                continue;
+            }
+            let gone: Vec<Vec<u8>> = children.iter().map(|(path, _)| path.to_vec()).collect();
+            for path in gone {
+                self.nodes.remove(&path);
+            }
+            self.add(Entry {
+                path: directory.clone(),
+                kind: Kind::Directory,
+                hold: None,
+                rule: rule.0,
+                origin: rule.1,
+            });
+            whole.push(directory.clone());
+        }
+        whole
+    }
+}
+
+/// Whether `rule` is what gives a path this access.
+fn decides(rule: Rule, access: Access) -> bool {
+    match rule {
+        Rule::DenyRead => access == Access::Hidden,
+        Rule::DenyWrite | Rule::Protected | Rule::AllowRead => access == Access::Read,
+        Rule::AllowWrite | Rule::Temporary => access == Access::Write,
+        Rule::Pinned => false,
     }
 }

@@ -15,23 +15,32 @@ pub mod files;
 pub mod network;
 pub mod protected;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::parse::settings::{Settings, UnixSockets};
-use files::{Access, Entry, Files, Kind, Rule};
+use files::{Access, Entry, FRESH, Files, Kind, Placeholder, Rule, covers, join};
 use network::Network;
 
 /// What the host was found to be, read once before the policy is made.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// Every path rule of the settings, resolved.
+    /// Every path rule of the settings, resolved; of a glob, every match.
     pub rules: Vec<Resolved>,
-    /// Always-denied names that exist below writable roots.
-    pub protected: Vec<(Vec<u8>, Kind)>,
+    /// Always-denied names below writable roots, there or not.
+    pub found: Vec<Found>,
+    /// Entries in each directory in which a glob of a deny list has matched.
+    pub sizes: BTreeMap<Vec<u8>, usize>,
+    /// Entries of the root directory.
+    pub root: Vec<(Vec<u8>, Kind)>,
+    /// The working directory.
+    pub directory: Vec<u8>,
     /// The run's own temporary directory.
     pub temporary: Vec<u8>,
     /// Addresses of this host's interfaces.
     pub own_addresses: Vec<IpAddr>,
+    /// What was left out and why, for `--debug`.
+    pub notes: Vec<String>,
 }
 
 /// A path rule after symlinks are resolved.
@@ -43,20 +52,62 @@ pub struct Resolved {
     pub rule: Rule,
     /// What lies there.
     pub place: Place,
+    /// The symbolic links that led there.
+    pub links: Vec<Link>,
+}
+
+/// A symbolic link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Where it lies.
+    pub path: Vec<u8>,
+    /// What it says.
+    pub target: Vec<u8>,
 }
 
 /// What a path rule names on this host.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// An existing path, absolute, symlinks resolved.
-    Exists(Vec<u8>, Kind),
-    /// Nothing; with the deepest directory that does exist, and what was asked for.
+    /// Something.
+    Exists {
+        /// The path: absolute, symlinks resolved.
+        path: Vec<u8>,
+        /// What lies there.
+        kind: Kind,
+        /// What holds its place should it go away, as another run's placeholder does.
+        hold: Option<Placeholder>,
+    },
+    /// Nothing.
     Absent {
         /// The deepest existing directory, symlinks resolved.
+        above: Vec<u8>,
+        /// The first component that is missing.
+        name: Vec<u8>,
+        /// What can hold its place.
+        placeholder: Placeholder,
+        /// The path as the settings have it, made absolute.
+        wanted: Vec<u8>,
+    },
+    /// What this user cannot look at.
+    Unseen {
+        /// The deepest directory that can be seen.
         above: Vec<u8>,
         /// The path as the settings have it, made absolute.
         wanted: Vec<u8>,
     },
+}
+
+/// An always-denied name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its path, absolute; what is above it has its symlinks resolved.
+    pub path: Vec<u8>,
+    /// What lies there.
+    pub kind: Kind,
+    /// What holds its place for the run.
+    pub hold: Option<Placeholder>,
+    /// Why it is denied.
+    pub reason: &'static str,
 }
 
 /// The whole policy of a run.
@@ -64,6 +115,12 @@ pub enum Place {
 pub struct Policy {
     /// Files.
     pub files: Files,
+    /// Names to hold by a placeholder, parents before children.
+    pub holds: Vec<(Vec<u8>, Placeholder)>,
+    /// Symbolic links that must stay what they are.
+    pub pinned_links: Vec<Vec<u8>>,
+    /// Symbolic links in hidden directories by which something visible is named.
+    pub made_links: Vec<Link>,
     /// Network names and addresses.
     pub network: Network,
     /// Unix sockets.
@@ -72,62 +129,228 @@ pub struct Policy {
     pub notes: Vec<String>,
 }
 
+fn shown(path: &[u8]) -> String {
+    format!("{:?}", String::from_utf8_lossy(path))
+}
+
+fn denies(rule: Rule) -> bool {
+    matches!(rule, Rule::DenyRead | Rule::DenyWrite | Rule::Protected)
+}
+
+/// What the rules of the settings say of paths that are there, or are to be held.
+fn entries(resolved: &Resolved, facts: &Facts) -> Vec<Entry> {
+    let entry = |path: &[u8], kind, hold| Entry {
+        path: path.to_vec(),
+        kind,
+        hold,
+        rule: resolved.rule,
+        origin: resolved.key.clone(),
+    };
+    match &resolved.place {
+        // Hiding the root hides what is in it: something has to hold the mounts.
+        Place::Exists { path, .. } if path == b"/" && resolved.rule == Rule::DenyRead => {
+            let stays = |path: &[u8]| FRESH.contains(&path);
+            let children = facts
+                .root
+                .iter()
+                .filter(|(p, k)| !stays(p) && *k != Kind::Link);
+            children
+                .map(|(path, kind)| entry(path, *kind, None))
+                .collect()
+        }
+        Place::Exists { path, kind, hold } => {
+            let hold = hold.filter(|_| denies(resolved.rule));
+            vec![entry(path, *kind, hold)]
+        }
+        Place::Absent {
+            above,
+            name,
+            placeholder,
+            ..
+        } if denies(resolved.rule) => {
+            vec![entry(&join(above, name), Kind::Absent, Some(*placeholder))]
+        }
+        // Cannot look is not absent: what can be seen of the way is denied.
+        Place::Unseen { above, .. } if denies(resolved.rule) => {
+            vec![entry(above, Kind::Directory, None)]
+        }
+        Place::Absent { .. } | Place::Unseen { .. } => Vec::new(),
+    }
+}
+
+/// What holds whatever the settings say.
+fn built_in(facts: &Facts) -> Vec<Entry> {
+    let mut entries = vec![Entry {
+        path: facts.temporary.clone(),
+        kind: Kind::Directory,
+        hold: None,
+        rule: Rule::Temporary,
+        origin: "the run's own".into(),
+    }];
+    if facts.root.iter().any(|(path, _)| path == b"/sys") {
+        entries.push(Entry {
+            path: b"/sys".to_vec(),
+            kind: Kind::Directory,
+            hold: None,
+            rule: Rule::Protected,
+            origin: "the kernel's settings, no files".into(),
+        });
+    }
+    entries.extend(facts.found.iter().map(|found| Entry {
+        path: found.path.clone(),
+        kind: found.kind,
+        hold: found.hold,
+        // A link is as writable as what it leads to, which has an entry of its own;
+        // the name must not come to mean something else.
+        rule: if found.kind == Kind::Link {
+            Rule::Pinned
+        } else {
+            Rule::Protected
+        },
+        origin: found.reason.into(),
+    }));
+    entries
+}
+
+/// What the links on the way of a rule are for.
+fn links(resolved: &Resolved, files: &Files) -> Vec<Entry> {
+    let pinned = matches!(resolved.rule, Rule::DenyWrite | Rule::Protected);
+    let writable = |link: &&Link| pinned && files.access(&link.path) == Access::Write;
+    let pin = |link: &Link| Entry {
+        path: link.path.clone(),
+        kind: Kind::Link,
+        hold: None,
+        rule: Rule::Pinned,
+        origin: resolved.key.clone(),
+    };
+    resolved.links.iter().filter(writable).map(pin).collect()
+}
+
 impl Policy {
     /// Resolves `settings` against `facts`.
     ///
     /// # Errors
     /// Every rule that cannot be enforced on this host, one line each.
     pub fn new(settings: &Settings, facts: &Facts) -> Result<Self, Vec<String>> {
-        let mut entries = vec![Entry {
-            path: facts.temporary.clone(),
-            kind: Kind::Directory,
-            rule: Rule::Temporary,
-        }];
-        let mut absent = Vec::new();
-        let mut notes = settings.notes.clone();
+        let all = facts.rules.iter().flat_map(|rule| entries(rule, facts));
+        let mut files = Files::new(built_in(facts).into_iter().chain(all));
+        let pins: Vec<_> = facts.rules.iter().flat_map(|r| links(r, &files)).collect();
+        for pin in pins {
+            files.add(pin);
+        }
+        let mut problems = led_out(facts, &files);
+        let mut notes = [settings.notes.clone(), facts.notes.clone()].concat();
         for resolved in &facts.rules {
-            match &resolved.place {
-                Place::Exists(path, kind) => entries.push(Entry {
-                    path: path.clone(),
-                    kind: *kind,
-                    rule: resolved.rule,
-                }),
-                Place::Absent { above, wanted } => absent.push((resolved, above, wanted)),
-            }
+            fresh(resolved, &mut problems, &mut notes);
+            without_effect(resolved, &files, &mut notes);
         }
-        entries.extend(facts.protected.iter().map(|(path, kind)| Entry {
-            path: path.clone(),
-            kind: *kind,
-            rule: Rule::Protected,
-        }));
-        let files = Files::new(entries);
-        let mut problems = Vec::new();
-        if files.access(b"/") == Access::Hidden {
-            problems.push("filesystem.denyRead: hiding / itself is not supported yet".into());
-        }
-        for (resolved, above, wanted) in absent {
-            let wanted = String::from_utf8_lossy(wanted);
-            let key = &resolved.key;
-            let denies = matches!(resolved.rule, Rule::DenyRead | Rule::DenyWrite);
-            if denies && files.access(above) == Access::Write {
-                problems.push(format!(
-                    "{key}: {wanted:?} does not exist and the command could create it; \
-                     holding a path that is absent is not supported yet: create it first"
-                ));
-            } else {
-                notes.push(format!(
-                    "{key}: {wanted:?} does not exist; the rule has no effect"
-                ));
-            }
+        if files.access(&facts.directory) == Access::Hidden {
+            let place = files.deciding(&facts.directory);
+            problems.push(format!(
+                "{place}: hides the working directory {}: allow reading it \
+                 (filesystem.allowRead), or start elsewhere",
+                shown(&facts.directory)
+            ));
         }
         if !problems.is_empty() {
             return Err(problems);
         }
+        let shows = |r: &&Resolved| matches!(r.rule, Rule::AllowRead | Rule::AllowWrite);
+        let made = facts.rules.iter().filter(shows).flat_map(|r| &r.links);
+        let made_links: Vec<Link> = made
+            .filter(|link| files.access(&link.path) == Access::Hidden)
+            .cloned()
+            .collect();
+        let holds = files.settle();
         Ok(Self {
+            holds,
+            pinned_links: files.links(),
+            made_links,
             files,
             network: Network::new(&settings.network, &facts.own_addresses),
             unix_sockets: settings.network.unix_sockets,
             notes,
         })
+    }
+}
+
+/// Rules that allow something by way of a link that a sandboxed command could have
+/// planted: what it leads to must be allowed without it.
+fn led_out(facts: &Facts, files: &Files) -> Vec<String> {
+    let planted = |resolved: &Resolved| {
+        let writable = |link: &&Link| files.access(&link.path) == Access::Write;
+        resolved.links.iter().find(writable).cloned()
+    };
+    let allows = |r: &Resolved| matches!(r.rule, Rule::AllowRead | Rule::AllowWrite);
+    let doubtful = |r: &Resolved| allows(r) && planted(r).is_some();
+    if !facts.rules.iter().any(doubtful) {
+        return Vec::new();
+    }
+    let sure = facts.rules.iter().filter(|r| !doubtful(r));
+    let sure = Files::new(sure.flat_map(|rule| entries(rule, facts)));
+    let mut problems = Vec::new();
+    for resolved in facts.rules.iter().filter(|r| allows(r)) {
+        let (Some(link), Place::Exists { path, .. }) = (planted(resolved), &resolved.place) else {
+            continue;
+        };
+        if sure.access(path) < files.access(path) {
+            problems.push(format!(
+                "{}: leads to {} by the symbolic link {}, which lies where the command may write: \
+                 name {} itself",
+                resolved.key,
+                shown(path),
+                shown(&link.path),
+                shown(path)
+            ));
+        }
+    }
+    problems
+}
+
+/// The device and process trees are made anew in every sandbox.
+fn fresh(resolved: &Resolved, problems: &mut Vec<String>, notes: &mut Vec<String>) {
+    let path = match &resolved.place {
+        Place::Exists { path, .. } | Place::Absent { above: path, .. } => path,
+        Place::Unseen { above, .. } => above,
+    };
+    let Some(tree) = FRESH.iter().find(|tree| covers(tree, path)) else {
+        return;
+    };
+    let (key, tree) = (&resolved.key, String::from_utf8_lossy(tree));
+    match resolved.rule {
+        Rule::DenyWrite => problems.push(format!(
+            "{key}: {tree} is made anew for the command, and always has its standard, writable \
+             nodes: remove the rule"
+        )),
+        Rule::AllowRead | Rule::AllowWrite => notes.push(format!(
+            "{key}: {tree} is made anew for the command; the rule has no effect"
+        )),
+        Rule::DenyRead | Rule::Protected | Rule::Pinned | Rule::Temporary => {}
+    }
+}
+
+/// Notes of rules that do nothing on this host.
+fn without_effect(resolved: &Resolved, files: &Files, notes: &mut Vec<String>) {
+    let key = &resolved.key;
+    match &resolved.place {
+        Place::Absent { above, wanted, .. } => {
+            let held = denies(resolved.rule) && files.access(above) == Access::Write;
+            if !held {
+                let wanted = shown(wanted);
+                notes.push(format!(
+                    "{key}: {wanted} does not exist; the rule has no effect"
+                ));
+            }
+        }
+        Place::Unseen { above, wanted } => notes.push(format!(
+            "{key}: {} cannot be looked at; {}",
+            shown(wanted),
+            if denies(resolved.rule) {
+                format!("the rule is held to {}", shown(above))
+            } else {
+                "the rule has no effect".into()
+            }
+        )),
+        Place::Exists { .. } => {}
     }
 }

@@ -2,78 +2,154 @@
 //! with its reason: every one of them makes another program run something later,
 //! outside the sandbox.
 
+use super::files::{Kind, Placeholder};
 use crate::parse::settings::GitConfig;
 
-/// A file or a directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A directory.
-    Directory,
-    /// Anything else.
-    File,
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The name of the directory it lies in, where that matters.
+    pub inside: Option<&'static [u8]>,
+    /// The name.
+    pub name: &'static [u8],
+    /// What holds its place when it is absent.
+    pub placeholder: Placeholder,
+    /// Why.
+    pub reason: &'static str,
 }
-
-/// A row: the last components of the path, what it must be, and why.
-type Row = (&'static [&'static [u8]], Option<Kind>, &'static str);
 
 const SHELL: &str = "a shell runs it at its start";
 const EDITOR: &str = "an editor takes tasks and programs to run from it";
 const AGENT: &str = "an agent takes servers or commands to run from it";
 const PACKAGES: &str = "a package manager takes registries and programs from it";
 const GIT: &str = "git runs programs that it names";
+const HOOKS: &str = "git runs what lies in it";
+const WHERE: &str = "it says where git finds its configuration";
 
-/// The table. Rows without a kind hold for files and directories.
-const ROWS: &[Row] = &[
-    (&[b".gitconfig"], None, GIT),
-    (&[b".gitmodules"], None, GIT),
-    (&[b".bashrc"], None, SHELL),
-    (&[b".bash_profile"], None, SHELL),
-    (&[b".bash_login"], None, SHELL),
-    (&[b".bash_logout"], None, SHELL),
-    (&[b".profile"], None, SHELL),
-    (&[b".zshrc"], None, SHELL),
-    (&[b".zprofile"], None, SHELL),
-    (&[b".zshenv"], None, SHELL),
-    (&[b".zlogin"], None, SHELL),
-    (&[b".zlogout"], None, SHELL),
-    (
-        &[b".ripgreprc"],
-        None,
-        "ripgrep runs the preprocessor it names",
-    ),
-    (&[b".mcp.json"], None, AGENT),
-    (&[b".mcp-settings.json"], None, AGENT),
-    (&[b".npmrc"], None, PACKAGES),
-    (&[b".yarnrc"], None, PACKAGES),
-    (&[b".yarnrc.yml"], None, PACKAGES),
-    (&[b".vscode"], None, EDITOR),
-    (&[b".idea"], None, EDITOR),
-    (&[b".claude", b"commands"], None, AGENT),
-    (&[b".claude", b"agents"], None, AGENT),
-    (&[b".git", b"hooks"], None, "git runs what lies in it"),
-    (&[b".git", b"config"], None, GIT),
-    (&[b".git", b"config.worktree"], None, GIT),
-    (
-        &[b".git"],
-        Some(Kind::File),
-        "it says where git finds its configuration",
-    ),
-];
-
-/// Why `path` (components below a writable root, outermost first) is never
-/// writable; `None` if it may be.
-pub fn reason(path: &[&[u8]], kind: Kind, git_config: GitConfig) -> Option<&'static str> {
-    ROWS.iter()
-        .filter(|(_, wanted, _)| wanted.is_none_or(|k| k == kind))
-        .find(|(tail, _, _)| path.ends_with(tail))
-        .filter(|(tail, _, _)| {
-            git_config == GitConfig::Protected || *tail != [&b".git"[..], b"config"]
-        })
-        .map(|(_, _, why)| *why)
+const fn plain(name: &'static [u8], placeholder: Placeholder, reason: &'static str) -> Row {
+    Row {
+        inside: None,
+        name,
+        placeholder,
+        reason,
+    }
 }
 
-/// Whether names inside this directory, given by its last component, are in the
-/// table: the search looks into it even at its last level.
+const fn file(name: &'static [u8], reason: &'static str) -> Row {
+    plain(name, Placeholder::Socket, reason)
+}
+
+const fn directory(
+    inside: Option<&'static [u8]>,
+    name: &'static [u8],
+    reason: &'static str,
+) -> Row {
+    Row {
+        inside,
+        name,
+        placeholder: Placeholder::Directory,
+        reason,
+    }
+}
+
+/// Names in any directory.
+const NAMES: &[Row] = &[
+    file(b".gitconfig", GIT),
+    file(b".gitmodules", GIT),
+    file(b".bashrc", SHELL),
+    file(b".bash_profile", SHELL),
+    file(b".bash_login", SHELL),
+    file(b".bash_logout", SHELL),
+    file(b".profile", SHELL),
+    file(b".zshrc", SHELL),
+    file(b".zprofile", SHELL),
+    file(b".zshenv", SHELL),
+    file(b".zlogin", SHELL),
+    file(b".zlogout", SHELL),
+    file(b".envrc", "direnv runs it"),
+    file(b".ripgreprc", "ripgrep runs the preprocessor it names"),
+    file(b".mcp.json", AGENT),
+    file(b".mcp-settings.json", AGENT),
+    file(b".npmrc", PACKAGES),
+    file(b".yarnrc", PACKAGES),
+    file(b".yarnrc.yml", PACKAGES),
+    directory(None, b".vscode", EDITOR),
+    directory(None, b".idea", EDITOR),
+    directory(Some(b".claude"), b"commands", AGENT),
+    directory(Some(b".claude"), b"agents", AGENT),
+];
+
+/// Names in a git directory, whatever that is called (gitrepository-layout(5)).
+const GIT_NAMES: &[Row] = &[
+    directory(None, b"hooks", HOOKS),
+    plain(CONFIG, Placeholder::Empty, GIT),
+    plain(b"config.worktree", Placeholder::Empty, GIT),
+    plain(b"commondir", Placeholder::CommonDir, WHERE),
+];
+
+const CONFIG: &[u8] = b"config";
+const DOT_GIT: &[u8] = b".git";
+
+/// The last component of a path.
+pub fn last(path: &[u8]) -> &[u8] {
+    path.rsplit(|&b| b == b'/').next().unwrap_or_default()
+}
+
+/// Why `name` in a directory that is called `above` is never writable; `None` if it
+/// may be.
+pub fn reason(above: &[u8], name: &[u8], kind: Kind) -> Option<&'static str> {
+    if name == DOT_GIT {
+        return (kind != Kind::Directory).then_some(WHERE);
+    }
+    let is = |row: &&Row| row.name == name && row.inside.is_none_or(|dir| dir == above);
+    NAMES.iter().find(is).map(|row| row.reason)
+}
+
+/// The rows for the contents of a git directory.
+pub fn git_rows(config: GitConfig) -> impl Iterator<Item = &'static Row> {
+    GIT_NAMES
+        .iter()
+        .filter(move |row| config == GitConfig::Protected || row.name != CONFIG)
+}
+
+/// Which absent names are to be held in a directory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Names {
+    /// Those that belong into a directory of its name.
+    #[default]
+    Own,
+    /// These, and those that count in any directory.
+    All,
+}
+
+/// The rows for names that must not be created in a directory that is called `above`,
+/// of which `has` says what it holds. A directory that would hold such names stands for
+/// them while it is absent itself.
+pub fn absent(above: &[u8], names: Names, has: impl Fn(&[u8]) -> bool) -> Vec<Row> {
+    let here = |row: &Row| match row.inside {
+        Some(dir) if dir == above => Some(*row),
+        _ if names == Names::Own => None,
+        None => Some(*row),
+        Some(dir) => Some(Row {
+            inside: None,
+            name: dir,
+            ..*row
+        }),
+    };
+    let rows = NAMES.iter().filter_map(here);
+    rows.filter(|row| !has(row.name)).collect()
+}
+
+/// Whether a directory of this name is looked into even below the search depth, for
+/// the names inside it are in the table.
 pub fn holds_protected(name: &[u8]) -> bool {
-    name == b".git" || name == b".claude"
+    name.ends_with(DOT_GIT) || NAMES.iter().any(|row| row.inside == Some(name))
+}
+
+/// Whether a directory of this name, of which `has` says what it holds, is a git
+/// directory: by its name, or as git itself tells (a repository, or a linked
+/// worktree's part of one).
+pub fn is_git(name: &[u8], has: impl Fn(&[u8]) -> bool) -> bool {
+    let repository = || has(b"objects") && has(b"refs");
+    name == DOT_GIT || has(b"HEAD") && (repository() || has(b"commondir"))
 }

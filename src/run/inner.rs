@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::launch::{ENDED, FAILED, GO, LISTENING, Launch, MESSAGE_BYTES, SIGNAL};
+use super::recheck;
 use crate::emit::environment::{HTTP_PORT, SOCKS_PORT};
 use crate::emit::seccomp::Insn;
 use crate::sys;
@@ -70,6 +71,7 @@ fn stage(socket: &OwnedFd, inherited: &Inherited) -> Step<u8> {
         "closing descriptors",
         sys::fd::close_all_but(&[socket.as_fd(), signals.as_fd()]),
     )?;
+    recheck::inside(&launch.checks).map_err(|e| ("looking at the mounts", io::Error::other(e)))?;
     step("becoming undumpable", sys::process::set_undumpable())?;
     step("setting no_new_privs", sys::seccomp::no_new_privs())?;
     let filter: Vec<SockFilter> = launch.filter.iter().map(sock_filter).collect();
@@ -104,10 +106,11 @@ fn hand_out_listeners(socket: &OwnedFd) -> Step<()> {
     let listen = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
     let http = step("listening for HTTP", listen(HTTP_PORT))?;
     let socks = step("listening for SOCKS", listen(SOCKS_PORT))?;
-    let both = [http.as_fd(), socks.as_fd()];
+    let mounts = step("opening the mount namespace", sys::namespace::own_mounts())?;
+    let all = [http.as_fd(), socks.as_fd(), mounts.as_fd()];
     step(
         "handing out the listeners",
-        sys::fd::send(socket.as_fd(), &[LISTENING], &both),
+        sys::fd::send(socket.as_fd(), &[LISTENING], &all),
     )
 }
 

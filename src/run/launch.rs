@@ -1,7 +1,9 @@
 //! What the supervisor tells the inner stage: one memory file before it starts, and
 //! short messages over a socket pair after.
 
+use super::recheck::Check;
 use crate::emit::seccomp::Insn;
+use crate::sys::dir::Identity;
 
 /// Name/value pairs of an environment.
 pub type Environment = Vec<(Vec<u8>, Vec<u8>)>;
@@ -15,9 +17,12 @@ pub struct Launch {
     pub environment: Environment,
     /// The seccomp program.
     pub filter: Vec<Insn>,
+    /// What must be mounted before the command starts.
+    pub checks: Vec<Check>,
 }
 
-/// First byte of a message from the stage: its listening sockets come with it.
+/// First byte of a message from the stage: its listening sockets come with it, and its
+/// mount namespace.
 pub const LISTENING: u8 = b'L';
 /// From the stage: a step failed; text follows.
 pub const FAILED: u8 = b'F';
@@ -40,6 +45,7 @@ impl Launch {
         list(&mut out, self.argv.iter());
         list(&mut out, pairs);
         list(&mut out, [insns].iter());
+        out.extend(encode_checks(&self.checks));
         out
     }
 
@@ -48,7 +54,8 @@ impl Launch {
         let argv = unlist(&mut input)?;
         let flat = unlist(&mut input)?;
         let insns = unlist(&mut input)?;
-        if !input.is_empty() || flat.len() % 2 != 0 || insns.len() != 1 {
+        let checks = decode_checks(input)?;
+        if flat.len() % 2 != 0 || insns.len() != 1 {
             return None;
         }
         let mut flat = flat.into_iter();
@@ -65,8 +72,53 @@ impl Launch {
             argv,
             environment,
             filter,
+            checks,
         })
     }
+}
+
+/// Checks as two lists: paths, and the identities that go with them or nothing.
+pub fn encode_checks(checks: &[Check]) -> Vec<u8> {
+    let paths: Vec<_> = checks.iter().map(|check| check.path.clone()).collect();
+    let pack = |id: Identity| [id.device.to_le_bytes(), id.inode.to_le_bytes()].concat();
+    let identities = checks
+        .iter()
+        .map(|check| check.identity.map(pack).unwrap_or_default());
+    let identities: Vec<_> = identities.collect();
+    let mut out = Vec::new();
+    list(&mut out, paths.iter());
+    list(&mut out, identities.iter());
+    out
+}
+
+/// Reads [`encode_checks`] back; `None` if that is not what it is.
+pub fn decode_checks(mut input: &[u8]) -> Option<Vec<Check>> {
+    let paths = unlist(&mut input)?;
+    let identities = unlist(&mut input)?;
+    if !input.is_empty() || paths.len() != identities.len() {
+        return None;
+    }
+    let unpack = |packed: Vec<u8>| match packed.as_slice() {
+        [] => Some(None),
+        both => {
+            let (device, inode) = both.split_first_chunk::<8>()?;
+            let inode = inode.first_chunk::<8>()?;
+            Some(Some(Identity {
+                device: u64::from_le_bytes(*device),
+                inode: u64::from_le_bytes(*inode),
+            }))
+        }
+    };
+    paths
+        .into_iter()
+        .zip(identities)
+        .map(|(path, packed)| {
+            Some(Check {
+                path,
+                identity: unpack(packed)?,
+            })
+        })
+        .collect()
 }
 
 fn encode_insn(insn: &Insn) -> [u8; 8] {

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::sys;
@@ -14,9 +14,12 @@ use crate::sys;
 /// Tries to find a free name before giving up.
 const TRIES: usize = 16;
 
-/// A private directory (mode 0700), removed with all it holds when dropped.
+/// A private directory (mode 0700), removed with all it holds when dropped. What the
+/// command may write is a directory inside it.
 pub struct Temporary {
     path: PathBuf,
+    inner: PathBuf,
+    empty: PathBuf,
     _lock: File,
 }
 
@@ -43,15 +46,38 @@ impl Temporary {
                 continue;
             };
             if sys::fd::try_lock(&lock)? && fs::symlink_metadata(&path).is_ok() {
-                return Ok(Self { path, _lock: lock });
+                let inner = path.join("tmp");
+                DirBuilder::new().mode(0o700).create(&inner)?;
+                let empty = path.join("empty");
+                File::options()
+                    .write(true)
+                    .create_new(true)
+                    .mode(0o444)
+                    .open(&empty)?;
+                return Ok(Self {
+                    path,
+                    inner,
+                    empty,
+                    _lock: lock,
+                });
             }
         }
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
-    /// Where it is.
+    /// Where it is; the command must not write here.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The command's own.
+    pub fn inner(&self) -> &Path {
+        &self.inner
+    }
+
+    /// An empty file.
+    pub fn empty(&self) -> &Path {
+        &self.empty
     }
 }
 
@@ -103,7 +129,11 @@ fn clear(base: &Path, prefix: &str) {
     }
 }
 
-fn random() -> io::Result<u64> {
+/// A number that nobody can guess.
+///
+/// # Errors
+/// There is no /dev/urandom.
+pub fn random() -> io::Result<u64> {
     let mut bytes = [0u8; 8];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(u64::from_ne_bytes(bytes))

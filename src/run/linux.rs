@@ -9,8 +9,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use super::launch::{ENDED, FAILED, GO, LISTENING, MESSAGE_BYTES, SIGNAL};
+use super::launch::{ENDED, FAILED, GO, LISTENING, Launch, MESSAGE_BYTES, SIGNAL};
+use super::pin;
 use super::plan::Plan;
+use super::recheck::{self, Check};
 use crate::args::Verbosity;
 use crate::error::{Error, While};
 use crate::limits::{BWRAP_WORDS, DRAIN};
@@ -47,7 +49,8 @@ pub fn run(plan: Plan, verbosity: Verbosity) -> Result<u8, Error> {
     reactor
         .watch(started.pidfd.as_fd(), CHILD)
         .doing("watching bubblewrap")?;
-    let ending = supervise(started, &mut signals, &mut reactor);
+    let ready = |mounts: &OwnedFd| make_ready(&plan.launch, &plan.pins, mounts);
+    let ending = supervise(started, &mut signals, &mut reactor, &ready);
     let denied = reactor.violations();
     if verbosity == Verbosity::Debug || io::stderr().is_terminal() {
         for violation in denied.iter() {
@@ -142,6 +145,7 @@ fn supervise(
     mut started: Started,
     signals: &mut Signals,
     reactor: &mut Reactor,
+    make_ready: &dyn Fn(&OwnedFd) -> Result<(), Error>,
 ) -> Result<u8, Error> {
     let mut ready = Vec::new();
     let mut stage = StageState::Starting;
@@ -152,7 +156,7 @@ fn supervise(
         for which in ready.drain(..) {
             match which {
                 SIGNALS => pass_on(signals, &started.socket).doing("passing signals on")?,
-                STAGE => listen_to_stage(&started.socket, reactor, &mut stage)?,
+                STAGE => listen_to_stage(&started.socket, reactor, &mut stage, make_ready)?,
                 CHILD => gone = true,
                 _ => {}
             }
@@ -160,7 +164,7 @@ fn supervise(
     }
     let ended = started.child.wait().doing("waiting for bubblewrap")?;
     // Its last words may still lie in the socket.
-    listen_to_stage(&started.socket, reactor, &mut stage)?;
+    listen_to_stage(&started.socket, reactor, &mut stage, make_ready)?;
     drain(reactor, &started)?;
     match stage {
         StageState::Ended(status) => Ok(status),
@@ -193,6 +197,7 @@ fn listen_to_stage(
     socket: &OwnedFd,
     reactor: &mut Reactor,
     stage: &mut StageState,
+    make_ready: &dyn Fn(&OwnedFd) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let mut buffer = [0u8; MESSAGE_BYTES];
     loop {
@@ -210,7 +215,11 @@ fn listen_to_stage(
         };
         match buffer.get(..length) {
             None | Some([]) => return Ok(()),
-            Some([LISTENING]) if passed.len() == 2 && matches!(stage, StageState::Starting) => {
+            Some([LISTENING]) if passed.len() == 3 && matches!(stage, StageState::Starting) => {
+                let mut passed = passed;
+                if let Some(mounts) = passed.pop() {
+                    make_ready(&mounts)?;
+                }
                 for listener in passed {
                     reactor
                         .listen(listener)
@@ -226,6 +235,32 @@ fn listen_to_stage(
             Some(_) => return Err(Error::Stage("a message that is not one of ours".into())),
         }
     }
+}
+
+/// The last steps before the command may start, with all mounts made: that they are
+/// where they were meant to be, and that no symbolic link can be replaced.
+fn make_ready(launch: &Launch, pins: &[Check], mounts: &OwnedFd) -> Result<(), Error> {
+    recheck::outside(&launch.checks).map_err(|text| Error::Policy(vec![text]))?;
+    if pins.is_empty() {
+        return Ok(());
+    }
+    const DOING: &str = "holding symbolic links in place";
+    let request = pin::request(pins).doing(DOING)?;
+    let mut helper = Command::new("/proc/self/exe");
+    helper
+        .args(["--stage", "pin", &number(mounts), &number(&request)])
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    let kept = vec![mounts.as_raw_fd(), request.as_raw_fd()];
+    sys::process::confine_spawn(&mut helper, kept);
+    let said = helper.output().doing(DOING)?;
+    if said.status.success() {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(&said.stderr);
+    let words = words.trim().trim_start_matches("srt: ");
+    Err(Error::Stage(words.to_owned()))
 }
 
 fn pass_on(signals: &mut Signals, socket: &OwnedFd) -> io::Result<()> {

@@ -2,11 +2,17 @@
 //! pure rooms, and does what they say.
 #![forbid(unsafe_code)]
 
+pub mod facts;
+pub mod holds;
 pub mod inner;
 pub mod launch;
 pub mod leftovers;
 #[cfg(target_os = "linux")]
 pub mod linux;
 pub mod lookup;
+pub mod paths;
+pub mod pin;
 pub mod plan;
 pub mod probe;
+pub mod recheck;
+pub mod walk;

@@ -4,15 +4,18 @@ use std::env;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
+use super::facts::{self, Own};
+use super::holds::{Holds, Index};
 use super::launch::Launch;
 use super::leftovers::Temporary;
-use super::probe;
-use crate::args::Run;
+use super::recheck::{self, Check};
+use super::{paths, probe};
+use crate::args::{Mode, Run};
 use crate::emit::seccomp::{self, Machine};
 use crate::emit::{bwrap, environment};
 use crate::error::{Error, While};
 use crate::limits::BWRAP_ARGUMENTS;
-use crate::policy::Policy;
+use crate::policy::{Facts, Policy};
 
 /// Everything decided before anything is started.
 pub struct Plan {
@@ -24,6 +27,10 @@ pub struct Plan {
     pub options: Vec<Vec<u8>>,
     /// What runs inside.
     pub launch: Launch,
+    /// Symbolic links to pin.
+    pub pins: Vec<Check>,
+    /// The placeholders, if the run needs any.
+    pub holds: Option<Holds>,
     /// The run's temporary directory.
     pub temporary: Temporary,
 }
@@ -52,37 +59,83 @@ pub fn make(run: &Run) -> Result<Plan, Error> {
         ])
     })?;
     let directory = env::current_dir().doing("finding the working directory")?;
+    let mut index = Index::open()?;
+    index.clear()?;
     let temporary = Temporary::new(&env::temp_dir()).doing("making a temporary directory")?;
-    let facts = probe::facts(&loaded, &directory, temporary.path())?;
-    let bwrap = probe::bwrap(settings.bwrap_path.as_deref())?;
-    let policy = Policy::new(settings, &facts).map_err(|problems| match &loaded.file {
+    let own = Own {
+        temporary: temporary.inner(),
+        private: &[temporary.path(), index.path()],
+    };
+    let told = |problems| match &loaded.file {
         Some(file) => Error::Settings {
             file: file.display().to_string(),
             problems,
         },
         None => Error::Policy(problems),
+    };
+    let facts = facts::facts(&loaded, &directory, &own).map_err(|error| match error {
+        Error::Policy(problems) => told(problems),
+        other => other,
     })?;
-    let ops = bwrap::plan(&policy.files);
-    let options = bwrap::arguments(&ops, directory.as_os_str().as_bytes()).map_err(|count| {
-        Error::Policy(vec![format!(
-            "the policy needs {count} arguments of bubblewrap, which takes {BWRAP_ARGUMENTS}: \
-             name whole directories instead of their files"
-        )])
-    })?;
+    let bwrap = probe::bwrap(settings.bwrap_path.as_deref())?;
+    let mut policy = Policy::new(settings, &facts).map_err(told)?;
+    let mut holds = None;
+    if run.mode == Mode::Execute && !policy.holds.is_empty() {
+        let (held, without) = index.hold(&policy.holds)?;
+        without.iter().for_each(|path| policy.files.forget(path));
+        holds = Some(held);
+    }
+    let words = [
+        directory.as_os_str().as_bytes(),
+        temporary.empty().as_os_str().as_bytes(),
+    ];
+    let options = options(&mut policy, &facts, words).map_err(|text| told(vec![text]))?;
+    let mut checks = Vec::new();
+    let mut pins = Vec::new();
+    if run.mode == Mode::Execute {
+        let changed = |text| Error::Policy(vec![text]);
+        pins = recheck::checks(&[], &policy.pinned_links).map_err(changed)?;
+        checks = recheck::checks(&bwrap::plan(&policy), &[]).map_err(changed)?;
+    }
     let caller: Vec<_> = env::vars_os()
         .map(|(k, v)| (k.into_vec(), v.into_vec()))
         .collect();
     let launch = Launch {
         argv: run.argv.iter().map(|a| a.as_bytes().to_vec()).collect(),
-        environment: environment::environment(&caller, temporary.path().as_os_str().as_bytes()),
+        environment: environment::environment(&caller, temporary.inner().as_os_str().as_bytes()),
         filter: seccomp::program(machine, policy.unix_sockets),
+        checks: [checks, pins.clone()].concat(),
     };
     Ok(Plan {
         policy,
+        holds,
+        pins,
         bwrap,
         options,
         launch,
         temporary,
+    })
+}
+
+/// bubblewrap's options for the working directory and the empty file in `words`; with
+/// whole directories in the place of their files, if nothing else makes them fit.
+fn options(policy: &mut Policy, facts: &Facts, words: [&[u8]; 2]) -> Result<Vec<Vec<u8>>, String> {
+    let [directory, empty] = words;
+    if let Ok(options) = bwrap::arguments(policy, directory, empty) {
+        return Ok(options);
+    }
+    for whole in policy.files.fold(&facts.sizes) {
+        let whole = paths::path(&whole).display().to_string();
+        let note = format!("{whole}: denied as a whole, since all that is in it is denied");
+        policy.notes.push(note);
+    }
+    bwrap::arguments(policy, directory, empty).map_err(|long| {
+        let (rule, places) = long.most;
+        format!(
+            "{rule}: has {places} places, the most of all rules, and the policy needs {} arguments of \
+             bubblewrap, which takes {BWRAP_ARGUMENTS}: name whole directories instead of their files",
+            long.arguments
+        )
     })
 }
 

@@ -207,14 +207,29 @@ pub fn inherited(raw: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
-/// Takes or tries an exclusive lock on an open file (flock(2)); `false` if another holds it.
+/// Tries an exclusive lock on an open file (flock(2)); `false` if another holds it.
 pub fn try_lock(fd: &impl AsFd) -> io::Result<bool> {
-    // SAFETY: the call touches no memory.
-    match cerr(unsafe { libc::flock(fd.as_fd().as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }) {
-        Ok(_) => Ok(true),
+    match flock(fd, libc::LOCK_EX | libc::LOCK_NB) {
+        Ok(()) => Ok(true),
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
         Err(e) => Err(e),
     }
+}
+
+/// Waits for an exclusive lock on an open file (flock(2)). For locks that are held for
+/// a few system calls only.
+pub fn lock(fd: &impl AsFd) -> io::Result<()> {
+    flock(fd, libc::LOCK_EX)
+}
+
+/// Gives a lock back before the descriptor is closed.
+pub fn unlock(fd: &impl AsFd) -> io::Result<()> {
+    flock(fd, libc::LOCK_UN)
+}
+
+fn flock(fd: &impl AsFd, operation: i32) -> io::Result<()> {
+    // SAFETY: the call touches no memory.
+    cerr(unsafe { libc::flock(fd.as_fd().as_raw_fd(), operation) }).map(drop)
 }
 
 /// Waits until one of two descriptors is readable; says which are (poll(2)).

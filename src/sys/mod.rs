@@ -5,8 +5,10 @@
 //! checked, and errors are `io::Error` with the kernel's errno.
 #![allow(unsafe_code)]
 
+pub mod dir;
 pub mod fd;
 pub mod host;
+pub mod namespace;
 pub mod process;
 pub mod seccomp;
 pub mod signal;

@@ -1,0 +1,363 @@
+//! Reads the host once, for the policy: what the path rules name, where always-denied
+//! names lie, which addresses are ours.
+
+use std::collections::HashSet;
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use super::paths::{Resolution, path, resolve};
+use super::probe::{Loaded, home};
+use super::walk::{Finds, Tasks, Walk, Wanted};
+use crate::error::{Error, While};
+use crate::limits::GIT_LINK_BYTES;
+use crate::parse::gitlink;
+use crate::parse::glob::Glob;
+use crate::parse::glob::PathPattern;
+use crate::parse::settings::PathRule;
+use crate::policy::files::{Kind, Placeholder, Rule, covers, join, parent};
+use crate::policy::protected::{Names, last};
+use crate::policy::{Facts, Found, Place, Resolved};
+use crate::sys;
+
+/// What `srt` keeps of its own on the host during the run.
+pub struct Own<'a> {
+    /// The command's temporary directory.
+    pub temporary: &'a Path,
+    /// Directories that the command must not write, whatever covers them.
+    pub private: &'a [&'a Path],
+}
+
+/// Everything about the host that the policy rests on.
+///
+/// # Errors
+/// The host cannot be read, a rule's path leads nowhere that can be named, or the
+/// search met a bound.
+pub fn facts(loaded: &Loaded, directory: &Path, own: &Own<'_>) -> Result<Facts, Error> {
+    let mut facts = Facts {
+        root: root_entries().doing("listing /")?,
+        directory: directory.as_os_str().as_bytes().to_vec(),
+        temporary: own.temporary.as_os_str().as_bytes().to_vec(),
+        own_addresses: sys::host::own_addresses().doing("reading this host's addresses")?,
+        ..Facts::default()
+    };
+    own_files(loaded, own, &mut facts)?;
+    let mut globs = Vec::new();
+    for (rule, entry) in rules(loaded) {
+        match &entry.path {
+            PathPattern::Literal(text) => {
+                let found = resolve_rule(text, entry, directory)?;
+                facts.rules.push(resolved(&entry.key, rule, found));
+            }
+            PathPattern::Glob(glob) => globs.push((glob, rule, entry.key.as_str())),
+        }
+    }
+    search(loaded, directory, &globs, &mut facts)?;
+    Ok(facts)
+}
+
+fn rules(loaded: &Loaded) -> impl Iterator<Item = (Rule, &PathRule)> {
+    let files = &loaded.settings.filesystem;
+    let lists = [
+        (Rule::DenyRead, &files.deny_read),
+        (Rule::AllowRead, &files.allow_read),
+        (Rule::AllowWrite, &files.allow_write),
+        (Rule::DenyWrite, &files.deny_write),
+    ];
+    lists
+        .into_iter()
+        .flat_map(|(rule, list)| list.iter().map(move |entry| (rule, entry)))
+}
+
+fn resolved(key: &str, rule: Rule, found: Resolution) -> Resolved {
+    Resolved {
+        key: key.to_owned(),
+        rule,
+        place: found.place,
+        links: found.links,
+    }
+}
+
+fn root_entries() -> io::Result<Vec<(Vec<u8>, Kind)>> {
+    let mut entries = Vec::new();
+    for entry in fs::read_dir("/")? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        let kind = if kind.is_dir() {
+            Kind::Directory
+        } else if kind.is_symlink() {
+            Kind::Link
+        } else {
+            Kind::File
+        };
+        entries.push((entry.path().into_os_string().into_vec(), kind));
+    }
+    Ok(entries)
+}
+
+/// Whoever can write these decides the next run, or what is cleared after this one.
+fn own_files(loaded: &Loaded, own: &Own<'_>, facts: &mut Facts) -> Result<(), Error> {
+    let program = env::current_exe().ok();
+    let private = own.private.iter().map(|p| (*p, "srt's own directory"));
+    let files = [
+        (loaded.looked_for.as_deref(), "the settings file"),
+        (program.as_deref(), "the srt program"),
+    ];
+    let files = files.into_iter().filter_map(|(p, what)| Some((p?, what)));
+    for (file, what) in files.chain(private) {
+        let whole = std::path::absolute(file).doing("finding srt's own files")?;
+        let found = resolve(whole.as_os_str().as_bytes())
+            .map_err(|e| Error::Policy(vec![format!("{what}: {e}")]))?;
+        facts.rules.push(resolved(what, Rule::Protected, found));
+    }
+    Ok(())
+}
+
+/// The path of a rule, absolute.
+fn absolute(text: &str, key: &str, directory: &Path) -> Result<Vec<u8>, Error> {
+    let joined = match text.strip_prefix('~') {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+            let home = home().ok_or_else(|| {
+                let text = "~ cannot be resolved: HOME is not set to an absolute path";
+                Error::Policy(vec![format!("{key}: {text}")])
+            })?;
+            join(
+                home.as_os_str().as_bytes(),
+                rest.trim_start_matches('/').as_bytes(),
+            )
+        }
+        _ if text.starts_with('/') => text.as_bytes().to_vec(),
+        _ => join(directory.as_os_str().as_bytes(), text.as_bytes()),
+    };
+    Ok(joined)
+}
+
+fn resolve_rule(text: &str, entry: &PathRule, directory: &Path) -> Result<Resolution, Error> {
+    let wanted = absolute(text, &entry.key, directory)?;
+    resolve(&wanted).map_err(|e| Error::Policy(vec![format!("{}: {e}", entry.key)]))
+}
+
+/// Globs and always-denied names, in one walk; then what git's files lead to.
+fn search(
+    loaded: &Loaded,
+    directory: &Path,
+    globs: &[(&Glob, Rule, &str)],
+    facts: &mut Facts,
+) -> Result<(), Error> {
+    let settings = &loaded.settings;
+    let wanted: Vec<_> = globs
+        .iter()
+        .map(|&(glob, rule, _)| Wanted { glob, rule })
+        .collect();
+    let depth = settings.search_depth.get();
+    let mut walk = Walk::new(&wanted, depth, settings.filesystem.git_config);
+    for (index, (glob, rule, key)) in globs.iter().enumerate() {
+        let wanted = absolute(&glob.base, key, directory)?;
+        let found = resolve(&wanted).map_err(|e| Error::Policy(vec![format!("{key}: {e}")]))?;
+        match &found.place {
+            Place::Exists { path, .. } => walk.start(
+                path,
+                Tasks {
+                    globs: vec![(index, glob.start())],
+                    ..Tasks::default()
+                },
+            ),
+            // The base alone stands for what cannot be seen below it.
+            Place::Unseen { .. } => facts.rules.push(resolved(key, *rule, found)),
+            Place::Absent { .. } => {}
+        }
+        facts.notes.push(format!(
+            "{key}: {:?} names what is there now; what is made during the run is not covered",
+            glob.written
+        ));
+    }
+    for (root, absent) in roots(facts, directory) {
+        let names = depth;
+        walk.start(
+            &root,
+            Tasks {
+                names,
+                absent,
+                ..Tasks::default()
+            },
+        );
+    }
+    let problem = |text: String| Error::Policy(vec![text]);
+    let mut followed = HashSet::new();
+    loop {
+        let finds = walk.go().map_err(problem)?;
+        if finds.leads.is_empty() && finds.found.is_empty() && finds.matches.is_empty() {
+            return Ok(());
+        }
+        for (lead, kind) in &finds.leads {
+            if followed.insert(lead.clone()) {
+                follow(lead, *kind, &mut walk, facts);
+            }
+        }
+        take(finds, globs, facts).map_err(problem)?;
+    }
+}
+
+/// Where to look for always-denied names: every writable root, and in those the working
+/// and the home directory; and whether absent ones are to be held there.
+fn roots(facts: &Facts, directory: &Path) -> Vec<(Vec<u8>, Names)> {
+    let written = facts.rules.iter().filter(|r| r.rule == Rule::AllowWrite);
+    let mut roots: Vec<Vec<u8>> = written
+        .filter_map(|r| match &r.place {
+            Place::Exists {
+                path,
+                kind: Kind::Directory,
+                ..
+            } => Some(path.clone()),
+            Place::Exists { .. } | Place::Absent { .. } | Place::Unseen { .. } => None,
+        })
+        .collect();
+    let home = home().and_then(|home| fs::canonicalize(home).ok());
+    let known = [Some(directory.to_owned()), home];
+    for at in known.into_iter().flatten() {
+        let at = at.into_os_string().into_vec();
+        if roots.iter().any(|root| covers(root, &at)) {
+            roots.push(at);
+        }
+    }
+    let hold = |root: Vec<u8>| {
+        let absent = if is_everyones(&root) {
+            Names::Own
+        } else {
+            Names::All
+        };
+        (root, absent)
+    };
+    roots.into_iter().map(hold).collect()
+}
+
+/// Whether every user of the host may create names here, as in /tmp: then nobody can
+/// trust a name in it anyway, and holding some would protect nothing.
+fn is_everyones(at: &[u8]) -> bool {
+    const STICKY_AND_WORLD_WRITABLE: u32 = 0o1002;
+    fs::metadata(path(at)).is_ok_and(|m| m.mode() & 0o1002 == STICKY_AND_WORLD_WRITABLE)
+}
+
+fn take(finds: Finds, globs: &[(&Glob, Rule, &str)], facts: &mut Facts) -> Result<(), String> {
+    facts.found.extend(finds.found);
+    facts.sizes.extend(finds.sizes);
+    for (index, at, kind) in finds.matches {
+        let Some((_, rule, key)) = globs.get(index) else {
+            continue;
+        };
+        let found = if kind == Kind::Link {
+            resolve(&at).map_err(|e| format!("{key}: {e}"))?
+        } else {
+            Resolution {
+                place: Place::Exists {
+                    path: at,
+                    kind,
+                    hold: None,
+                },
+                links: Vec::new(),
+            }
+        };
+        facts.rules.push(resolved(key, *rule, found));
+    }
+    Ok(())
+}
+
+/// Goes where an always-denied name leads.
+fn follow(lead: &[u8], kind: Kind, walk: &mut Walk<'_>, facts: &mut Facts) {
+    const REASON: &str = "an always-denied name leads to it";
+    let (target, known_as) = match (kind, known_name(lead)) {
+        (Kind::Link, known_as) => (lead.to_vec(), known_as),
+        (_, Some(_)) => match led(lead) {
+            Some(target) => (target, Some(DOT_GIT)),
+            None => return,
+        },
+        (_, None) => return,
+    };
+    // What leads in circles, or through a file, leads nowhere.
+    let Ok(found) = resolve(&target) else {
+        return;
+    };
+    let mut report = |path: Vec<u8>, kind, hold| {
+        facts.found.push(Found {
+            path,
+            kind,
+            hold,
+            reason: REASON,
+        });
+    };
+    for link in found.links {
+        report(link.path, Kind::Link, None);
+    }
+    match (found.place, known_as) {
+        (
+            Place::Exists {
+                path,
+                kind: Kind::Directory,
+                ..
+            },
+            Some(name),
+        ) => walk.start(
+            &path,
+            Tasks {
+                known_as: Some(name),
+                ..Tasks::default()
+            },
+        ),
+        (Place::Exists { path, kind, hold }, _) => report(path, kind, hold),
+        (
+            Place::Absent {
+                above,
+                name,
+                placeholder,
+                ..
+            },
+            known_as,
+        ) => {
+            let placeholder = known_as.map_or(placeholder, |_| Placeholder::Directory);
+            report(join(&above, &name), Kind::Absent, Some(placeholder));
+        }
+        (Place::Unseen { above, .. }, _) => report(above, Kind::Directory, None),
+    }
+}
+
+const DOT_GIT: &[u8] = b".git";
+
+/// What a lead by this name leads to, if that is a directory with names of its own.
+fn known_name(lead: &[u8]) -> Option<&'static [u8]> {
+    match last(lead) {
+        b".claude" => Some(b".claude"),
+        b"commondir" => Some(DOT_GIT),
+        name if name.ends_with(DOT_GIT) => Some(DOT_GIT),
+        _ => None,
+    }
+}
+
+/// The directory that a `.git` or `commondir` file names.
+fn led(lead: &[u8]) -> Option<Vec<u8>> {
+    let mut content = Vec::new();
+    let most = GIT_LINK_BYTES as u64;
+    // Opening a fifo must not wait for its other end.
+    let file = File::options()
+        .read(true)
+        .custom_flags(sys::dir::NO_WAIT)
+        .open(path(lead))
+        .ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    file.take(most).read_to_end(&mut content).ok()?;
+    let target = if last(lead) == b"commondir" {
+        gitlink::commondir(&content)?
+    } else {
+        gitlink::gitdir(&content)?
+    };
+    let above = parent(lead)?;
+    Some(if target.starts_with(b"/") {
+        target.to_vec()
+    } else {
+        join(above, target)
+    })
+}

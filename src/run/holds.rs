@@ -1,0 +1,354 @@
+//! Placeholders: what holds the names that must not be created during a run, and the
+//! record by which a later run clears what a killed one left.
+//!
+//! The index is a private directory, the same for all runs of a user. It holds one
+//! record for each run, locked (flock(2)) by that run for as long as it lives, so a
+//! record whose lock is free is a dead run's. A lock on the directory itself makes
+//! every change one at a time. What several runs need stays until the last has ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, Metadata};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::leftovers::random;
+use super::paths::path;
+use crate::error::{Error, While};
+use crate::limits::{HELD_PATH_BYTES, RECORD_BYTES};
+use crate::parse::holds::{Held, Made, holds, record};
+use crate::policy::files::{Placeholder, parent};
+use crate::sys;
+
+/// Where the index may be, in order: it should outlive a reboot.
+const BASES: [&str; 2] = ["/var/tmp", "/tmp"];
+
+/// What a held `commondir` says: the directory that it lies in.
+const HERE: &[u8] = b".\n";
+
+/// The records of all runs of this user.
+pub struct Index {
+    path: PathBuf,
+    directory: File,
+}
+
+/// This run's placeholders; cleared when dropped.
+pub struct Holds {
+    index: Index,
+    name: OsString,
+    record: File,
+    made: BTreeMap<Vec<u8>, Held>,
+}
+
+impl Index {
+    /// Opens the index, or makes it.
+    ///
+    /// # Errors
+    /// There is no place for it, or what is there is not this user's alone.
+    pub fn open() -> Result<Self, Error> {
+        let name = format!("srt-{}", sys::host::uid());
+        let mut refused = io::Error::from(io::ErrorKind::NotFound);
+        for base in BASES {
+            let path = Path::new(base).join(&name);
+            match Self::open_at(&path) {
+                Ok(directory) => return Ok(Self { path, directory }),
+                Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+                    return Err(Error::Policy(vec![format!(
+                        "{}: must be a directory of this user's that nobody else may use, to \
+                         record placeholders in: remove it",
+                        path.display()
+                    )]));
+                }
+                Err(e) => refused = e,
+            }
+        }
+        Err(refused).doing("making the index of placeholders in /var/tmp or /tmp")
+    }
+
+    fn open_at(path: &Path) -> io::Result<File> {
+        match DirBuilder::new().mode(0o700).create(path) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+            Ok(()) | Err(_) => {}
+        }
+        let directory = match sys::dir::open_directory(None, path.as_os_str().as_bytes()) {
+            Ok(directory) => File::from(directory),
+            // Another run has just removed it as empty.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Self::open_at(path),
+            Err(_) => return Err(io::ErrorKind::InvalidData.into()),
+        };
+        let found = directory.metadata()?;
+        if found.uid() != sys::host::uid() || found.mode() & 0o077 != 0 {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(directory)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes the lock on it; it may have been removed while we waited.
+    fn lock(&mut self) -> io::Result<()> {
+        loop {
+            sys::fd::lock(&self.directory)?;
+            if self.directory.metadata()?.nlink() > 0 {
+                return Ok(());
+            }
+            self.directory = Self::open_at(&self.path)?;
+        }
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        sys::fd::unlock(&self.directory)
+    }
+
+    /// Clears what dead runs left. What they held at one of `taken` is given back
+    /// instead, and so is what living runs hold anywhere.
+    fn sweep(&self, own: Option<&OsString>, taken: &BTreeSet<&[u8]>) -> io::Result<Records> {
+        let mut records = Records::default();
+        let mut dead = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let name = entry?.file_name();
+            if Some(&name) == own {
+                continue;
+            }
+            let path = self.path.join(&name);
+            let Ok(file) = File::open(&path) else {
+                continue;
+            };
+            let mut content = Vec::new();
+            (&file).take(RECORD_BYTES).read_to_end(&mut content)?;
+            let held = holds(&content).unwrap_or_default();
+            if sys::fd::try_lock(&file)? {
+                dead.push((path, held));
+            } else {
+                records.living.extend(latest(held));
+            }
+        }
+        for (record, held) in dead {
+            for (path, held) in latest(held) {
+                if taken.contains(path.as_slice()) {
+                    records.left.insert(path, held);
+                } else if !records.living.contains_key(&path) {
+                    remove(&held);
+                }
+            }
+            fs::remove_file(record)?;
+        }
+        Ok(records)
+    }
+
+    /// Clears what dead runs left.
+    ///
+    /// # Errors
+    /// The index cannot be read or changed.
+    pub fn clear(&mut self) -> Result<(), Error> {
+        const DOING: &str = "clearing the placeholders of runs that were killed";
+        self.lock().doing(DOING)?;
+        self.sweep(None, &BTreeSet::new()).doing(DOING)?;
+        self.unlock().doing(DOING)
+    }
+
+    /// Holds every one of `wanted` for as long as the value lives. Gives also the names
+    /// that nobody can create here, this user included, and that need no holding.
+    ///
+    /// # Errors
+    /// A name cannot be held, and the command could create it.
+    pub fn hold(
+        mut self,
+        wanted: &[(Vec<u8>, Placeholder)],
+    ) -> Result<(Holds, Vec<Vec<u8>>), Error> {
+        const DOING: &str = "recording placeholders";
+        self.lock().doing(DOING)?;
+        let name = OsString::from(format!("{:016x}", random().doing(DOING)?));
+        let record = File::options()
+            .append(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(self.path.join(&name))
+            .doing(DOING)?;
+        sys::fd::lock(&record).doing(DOING)?;
+        let mut holds = Holds {
+            index: self,
+            name,
+            record,
+            made: BTreeMap::new(),
+        };
+        let without = holds.make(wanted)?;
+        holds.index.unlock().doing(DOING)?;
+        Ok((holds, without))
+    }
+}
+
+/// What other runs have recorded.
+#[derive(Default)]
+struct Records {
+    living: BTreeMap<Vec<u8>, Held>,
+    /// Left by dead runs, where this one needs it too.
+    left: BTreeMap<Vec<u8>, Held>,
+}
+
+/// Of several records for one path, the last: first it was to be made, then it was.
+fn latest(held: Vec<Held>) -> BTreeMap<Vec<u8>, Held> {
+    held.into_iter().map(|h| (h.path.clone(), h)).collect()
+}
+
+impl Holds {
+    fn make(&mut self, wanted: &[(Vec<u8>, Placeholder)]) -> Result<Vec<Vec<u8>>, Error> {
+        const DOING: &str = "recording placeholders";
+        let paths: BTreeSet<&[u8]> = wanted.iter().map(|(p, _)| p.as_slice()).collect();
+        let records = self.index.sweep(Some(&self.name), &paths).doing(DOING)?;
+        let missing = |at: &[u8]| {
+            fs::symlink_metadata(path(at)).is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
+        };
+        // Recorded before the first is made: whatever happens from here on is known.
+        let mut intents = Vec::new();
+        let mut absent = Vec::new();
+        for (at, placeholder) in wanted {
+            if missing(at) && at.len() <= HELD_PATH_BYTES {
+                intents.extend(self::record(&Held {
+                    made: first_try(*placeholder),
+                    identity: None,
+                    path: at.clone(),
+                }));
+                absent.push((at, *placeholder));
+            } else if let Some(held) = records.living.get(at).or(records.left.get(at)) {
+                self.made.insert(at.clone(), held.clone());
+            }
+        }
+        self.record.write_all(&intents).doing(DOING)?;
+        let mut without = Vec::new();
+        for (at, placeholder) in absent {
+            match make(at, placeholder) {
+                Ok(held) => {
+                    self.made.insert(at.clone(), held);
+                }
+                // Somebody else has just made it: it is there, and the mount covers it.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) if is_refusal(&e) && !could_be_opened_up(at) => without.push(at.clone()),
+                Err(e) => {
+                    return Err(Error::Policy(vec![format!(
+                        "{}: must not be created by the command, and cannot be held: {e}",
+                        path(at).display()
+                    )]));
+                }
+            }
+        }
+        let made: Vec<u8> = self.made.values().flat_map(self::record).collect();
+        self.record.write_all(&made).doing(DOING)?;
+        Ok(without)
+    }
+
+    fn clear(&mut self) -> io::Result<()> {
+        self.index.lock()?;
+        let records = self.index.sweep(Some(&self.name), &BTreeSet::new())?;
+        for (at, held) in &self.made {
+            if !records.living.contains_key(at) {
+                remove(held);
+            }
+        }
+        fs::remove_file(self.index.path.join(&self.name))
+    }
+}
+
+impl Drop for Holds {
+    fn drop(&mut self) {
+        // What could not be cleared now, the next run clears by the record.
+        let _ = self.clear();
+    }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        // Not if it holds the record of another run. The lock ends with the descriptor.
+        let _ = fs::remove_dir(&self.path);
+    }
+}
+
+fn first_try(placeholder: Placeholder) -> Made {
+    match placeholder {
+        Placeholder::Directory => Made::Directory,
+        Placeholder::Socket => Made::Socket,
+        Placeholder::Empty | Placeholder::CommonDir => Made::File,
+    }
+}
+
+/// Makes a placeholder where nothing is.
+fn make(at: &[u8], placeholder: Placeholder) -> io::Result<Held> {
+    let file = |content: &[u8]| {
+        let new = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path(at));
+        new?.write_all(content).map(|()| Made::File)
+    };
+    let made = match placeholder {
+        Placeholder::Directory => {
+            DirBuilder::new().mode(0o700).create(path(at))?;
+            Made::Directory
+        }
+        Placeholder::Socket => match sys::dir::make_socket_name(path(at)) {
+            Ok(()) => Made::Socket,
+            // Not every file system has sockets.
+            Err(e) if is_refusal(&e) => file(b"")?,
+            Err(e) => return Err(e),
+        },
+        Placeholder::Empty => file(b"")?,
+        Placeholder::CommonDir => file(HERE)?,
+    };
+    let found = fs::symlink_metadata(path(at))?;
+    Ok(Held {
+        made,
+        identity: Some((found.dev(), found.ino())),
+        path: at.to_vec(),
+    })
+}
+
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::Unsupported
+    )
+}
+
+/// Whether the command could give itself the permission that we do not have.
+fn could_be_opened_up(at: &[u8]) -> bool {
+    let above = parent(at).unwrap_or(b"/");
+    let own = |m: Metadata| m.uid() == sys::host::uid() && m.mode() & 0o300 != 0o300;
+    fs::metadata(path(above)).is_ok_and(own)
+}
+
+/// Removes a placeholder, if it is still what was made and nobody has put anything
+/// into it.
+fn remove(held: &Held) {
+    let at = path(&held.path);
+    let Ok(found) = fs::symlink_metadata(at) else {
+        return;
+    };
+    let is = found.file_type();
+    let same = held
+        .identity
+        .is_none_or(|id| id == (found.dev(), found.ino()));
+    if !same || found.uid() != sys::host::uid() {
+        return;
+    }
+    // What resists has been taken into use, or is gone.
+    let _ = match held.made {
+        Made::Directory if is.is_dir() => fs::remove_dir(at),
+        Made::Socket if is.is_socket() => fs::remove_file(at),
+        Made::Socket | Made::File if is.is_file() && is_untouched(at, found.len()) => {
+            fs::remove_file(at)
+        }
+        Made::Directory | Made::Socket | Made::File => Ok(()),
+    };
+}
+
+fn is_untouched(at: &Path, length: u64) -> bool {
+    length == 0 || length == HERE.len() as u64 && fs::read(at).is_ok_and(|c| c == HERE)
+}

@@ -1,0 +1,89 @@
+//! That the mounts are where they were meant to be: what lay at each place when the
+//! plan was made lies there still once bubblewrap is done, on the host and inside.
+//! A component swapped for a link in between, by whoever else may write there, is an
+//! error before the command runs.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use super::paths::path;
+use crate::emit::bwrap::{Op, Same};
+use crate::sys::dir::{Identity, MountRoot, identity, pin_down};
+
+/// A place, and the object that lies there on the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Where.
+    pub path: Vec<u8>,
+    /// What, where the sandbox shows the same.
+    pub identity: Option<Identity>,
+}
+
+/// Takes down what lies at every place of the plan, and at the links to be pinned.
+///
+/// # Errors
+/// Something is gone, or a component of its path has become a symbolic link.
+pub fn checks(ops: &[Op], links: &[Vec<u8>]) -> Result<Vec<Check>, String> {
+    let places = ops.iter().filter_map(Op::mounts);
+    let links = links.iter().map(|link| (link.as_slice(), Same::Object));
+    let mut checks = Vec::new();
+    for (at, same) in places.chain(links).filter(|(at, _)| *at != b"/") {
+        let identity = match same {
+            Same::Object => Some(look(at).map_err(|e| moved(at, &e))?.0),
+            Same::Path => None,
+        };
+        checks.push(Check {
+            path: at.to_vec(),
+            identity,
+        });
+    }
+    Ok(checks)
+}
+
+fn look(at: &[u8]) -> io::Result<(Identity, MountRoot)> {
+    identity(pin_down(at)?.as_fd())
+}
+
+fn moved(at: &[u8], error: &dyn std::fmt::Display) -> String {
+    format!(
+        "{} changed while the sandbox was being set up ({error}): try again",
+        path(at).display()
+    )
+}
+
+/// That the host still has the same objects at the same places.
+///
+/// # Errors
+/// It does not.
+pub fn outside(checks: &[Check]) -> Result<(), String> {
+    for check in checks.iter().filter(|c| c.identity.is_some()) {
+        let (found, _) = look(&check.path).map_err(|e| moved(&check.path, &e))?;
+        if Some(found) != check.identity {
+            return Err(moved(&check.path, &"something else lies there now"));
+        }
+    }
+    Ok(())
+}
+
+/// That inside, every place is a mount of its own, and shows what it should.
+///
+/// # Errors
+/// It is not.
+pub fn inside(checks: &[Check]) -> Result<(), String> {
+    for check in checks {
+        let (found, root) = match look(&check.path) {
+            Ok(found) => found,
+            // The way there is barred to the command as well: root without its
+            // capabilities is an ordinary user.
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => continue,
+            Err(e) => return Err(moved(&check.path, &e)),
+        };
+        if root == MountRoot::Inside {
+            return Err(moved(&check.path, &"nothing is mounted there"));
+        }
+        if check.identity.is_some_and(|wanted| wanted != found) {
+            return Err(moved(&check.path, &"something else is mounted there"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! Directories and paths by descriptor: what std does not offer.
+
+use std::ffi::CString;
+use std::io;
+use std::mem::{offset_of, size_of, zeroed};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
+use std::ptr;
+
+use super::cerr;
+
+/// What a directory entry is, as far as the file system says in the listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryType {
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Link,
+    /// A socket.
+    Socket,
+    /// Anything else that is known.
+    Other,
+    /// The file system does not say (DT_UNKNOWN).
+    Unknown,
+}
+
+fn c_string(bytes: &[u8]) -> io::Result<CString> {
+    CString::new(bytes).map_err(|_| io::ErrorKind::InvalidInput.into())
+}
+
+/// Opens a directory for listing: `name` in `above`, or an absolute path. The last
+/// component is not followed if it is a symbolic link (openat(2)).
+pub fn open_directory(above: Option<BorrowedFd<'_>>, name: &[u8]) -> io::Result<OwnedFd> {
+    let name = c_string(name)?;
+    let above = above.map_or(libc::AT_FDCWD, |fd| fd.as_raw_fd());
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    // SAFETY: `name` is a valid C string for the length of the call.
+    let raw = cerr(unsafe { libc::openat(above, name.as_ptr(), flags) })?;
+    // SAFETY: the kernel has just made this descriptor and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// Bytes of entries that one call brings.
+const LISTING_BYTES: usize = 32 * 1024;
+
+/// Room for a piece of a listing, aligned as `struct linux_dirent64` wants it.
+pub struct ListingBuffer(Vec<u64>);
+
+impl Default for ListingBuffer {
+    fn default() -> Self {
+        Self(vec![0; LISTING_BYTES / size_of::<u64>()])
+    }
+}
+
+impl ListingBuffer {
+    /// Reads the next entries of a directory and gives each to `entry`, without `.` and
+    /// `..`; `false` at the end (getdents64(2)).
+    pub fn read(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        mut entry: impl FnMut(&[u8], EntryType),
+    ) -> io::Result<bool> {
+        // SAFETY: the buffer is valid for the kernel to write that many bytes to.
+        let length = cerr(unsafe {
+            libc::syscall(
+                libc::SYS_getdents64,
+                directory.as_raw_fd(),
+                self.0.as_mut_ptr(),
+                LISTING_BYTES,
+            )
+        })?;
+        let length = usize::try_from(length).map_err(|_| io::ErrorKind::InvalidData)?;
+        // SAFETY: the kernel has written `length` bytes, at most the buffer's size, and
+        // every byte of a u64 is initialised and may be read as a u8.
+        let bytes = unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast::<u8>(), length) };
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (name, kind, size) = dirent(rest).ok_or(io::ErrorKind::InvalidData)?;
+            if name != b"." && name != b".." {
+                entry(name, kind);
+            }
+            rest = rest.get(size..).ok_or(io::ErrorKind::InvalidData)?;
+        }
+        Ok(length > 0)
+    }
+}
+
+/// The first `struct linux_dirent64`: its name, its type, its size.
+fn dirent(bytes: &[u8]) -> Option<(&[u8], EntryType, usize)> {
+    const SIZE: usize = offset_of!(libc::dirent64, d_reclen);
+    const TYPE: usize = offset_of!(libc::dirent64, d_type);
+    const NAME: usize = offset_of!(libc::dirent64, d_name);
+    let size = bytes.get(SIZE..)?.first_chunk::<2>()?;
+    let size = usize::from(u16::from_ne_bytes(*size));
+    let kind = match *bytes.get(TYPE)? {
+        libc::DT_DIR => EntryType::Directory,
+        libc::DT_LNK => EntryType::Link,
+        libc::DT_SOCK => EntryType::Socket,
+        libc::DT_UNKNOWN => EntryType::Unknown,
+        _ => EntryType::Other,
+    };
+    let name = bytes.get(NAME..size)?;
+    let end = name.iter().position(|&b| b == 0)?;
+    Some((name.get(..end)?, kind, size))
+}
+
+/// An object of a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Device number.
+    pub device: u64,
+    /// Inode number.
+    pub inode: u64,
+}
+
+/// Opens what lies at an absolute path without reading it, if no component of it is a
+/// symbolic link but perhaps the last, which is opened itself (`O_PATH`,
+/// `RESOLVE_NO_SYMLINKS`, openat2(2), Linux 5.6).
+pub fn pin_down(path: &[u8]) -> io::Result<OwnedFd> {
+    let path = c_string(path)?;
+    // SAFETY: an open_how of zeroes is a valid one that asks for nothing.
+    let mut how: libc::open_how = unsafe { zeroed() };
+    how.flags = (libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC) as u64;
+    how.resolve = libc::RESOLVE_NO_SYMLINKS;
+    // SAFETY: `path` is a valid C string and `how` an open_how of the size that is
+    // said, both for the length of the call.
+    let raw = cerr(unsafe {
+        libc::syscall(
+            libc::SYS_openat2,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            ptr::from_ref(&how),
+            size_of::<libc::open_how>(),
+        )
+    })?;
+    let raw = RawFd::try_from(raw).map_err(|_| io::ErrorKind::InvalidData)?;
+    // SAFETY: the kernel has just made this descriptor and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// Whether an open object is the root of a mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MountRoot {
+    /// It is.
+    Root,
+    /// It lies inside one.
+    Inside,
+}
+
+/// The identity of an open object, and whether something is mounted there (statx(2),
+/// Linux 5.8).
+pub fn identity(object: BorrowedFd<'_>) -> io::Result<(Identity, MountRoot)> {
+    // SAFETY: a statx of zeroes is valid; the kernel fills it in.
+    let mut found: libc::statx = unsafe { zeroed() };
+    // SAFETY: the path is an empty C string, as AT_EMPTY_PATH asks for, and `found` is
+    // valid for the kernel to write.
+    cerr(unsafe {
+        libc::syscall(
+            libc::SYS_statx,
+            object.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW,
+            libc::STATX_INO,
+            ptr::from_mut(&mut found),
+        )
+    })?;
+    let root = libc::STATX_ATTR_MOUNT_ROOT as u64;
+    if found.stx_attributes_mask & root == 0 {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let identity = Identity {
+        device: u64::from(found.stx_dev_major) << 32 | u64::from(found.stx_dev_minor),
+        inode: found.stx_ino,
+    };
+    let place = if found.stx_attributes & root == 0 {
+        MountRoot::Inside
+    } else {
+        MountRoot::Root
+    };
+    Ok((identity, place))
+}
+
+/// Makes a socket's name that nothing listens on (mknod(2), S_IFSOCK).
+pub fn make_socket_name(path: &Path) -> io::Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = c_string(path.as_os_str().as_bytes())?;
+    // SAFETY: `path` is a valid C string for the length of the call.
+    cerr(unsafe { libc::mknod(path.as_ptr(), libc::S_IFSOCK | 0o600, 0) }).map(drop)
+}
+
+/// Whether this user may create entries in the directory (faccessat(2)).
+pub fn may_create_in(directory: &[u8]) -> bool {
+    let Ok(path) = c_string(directory) else {
+        return false;
+    };
+    let wanted = libc::W_OK | libc::X_OK;
+    // SAFETY: `path` is a valid C string for the length of the call.
+    unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), wanted, libc::AT_EACCESS) == 0 }
+}
+
+/// Flags to open what may be no regular file: a fifo does not wait for its other end,
+/// a symbolic link is not followed.
+pub const NO_WAIT: i32 = libc::O_NONBLOCK | libc::O_NOFOLLOW;

@@ -1,0 +1,184 @@
+//! The glob matcher, against tables and against a naive one that tries everything.
+
+use sandbox_runtime::limits::GLOB_PARTS;
+use sandbox_runtime::parse::glob::{Glob, PathPattern, path_pattern};
+
+fn glob(pattern: &str) -> Glob {
+    match path_pattern(pattern) {
+        Ok(PathPattern::Glob(glob)) => glob,
+        other => panic!("{pattern}: {other:?}"),
+    }
+}
+
+fn matches(pattern: &str, path: &[u8]) -> bool {
+    glob(pattern).matches(path.split(|&b| b == b'/'))
+}
+
+#[test]
+fn patterns_match_names_below_their_base() {
+    for (pattern, path, expected) in [
+        ("*.pem", &b"a.pem"[..], true),
+        ("*.pem", b"a/b.pem", false),
+        ("**/*.pem", b"b.pem", true),
+        ("**/*.pem", b"a/b/c.pem", true),
+        ("**/*.pem", b"a.pem/b", false),
+        ("*/x/**", b"a/x", true),
+        ("*/x/**", b"a/x/y", false),
+        ("?", "é".as_bytes(), true),
+        ("??", "é".as_bytes(), false),
+        ("?", b"\xff", true),
+        ("[a-c]x", b"bx", true),
+        ("[!a-c]x", b"bx", false),
+        ("[^a-c]x", b"dx", true),
+        ("[]]", b"]", true),
+        ("[]a]", b"a", true),
+        ("[!]]", b"]", false),
+        ("[a\\-z]", b"-", true),
+        ("[a\\-z]", b"b", false),
+        ("[a-]", b"-", true),
+        ("[é-ü]", "ö".as_bytes(), true),
+        ("[!a]", b"\xff", true),
+        ("\\*[x]", b"*x", true),
+        ("*", b".hidden", true),
+        ("*", b"new\nline", true),
+        ("a**/../b", b"", false),
+    ] {
+        match path_pattern(pattern) {
+            Ok(PathPattern::Glob(_)) => {
+                assert_eq!(matches(pattern, path), expected, "{pattern} on {path:?}");
+            }
+            other => assert!(!expected && other.is_err(), "{pattern}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_base_is_the_directory_before_the_first_wildcard() {
+    for (pattern, base) in [
+        ("/a/b/*.c", "/a/b"),
+        ("/*", "/"),
+        ("*", ""),
+        ("~/x/**/y", "~/x"),
+        ("../a\\*/[x]", "../a*"),
+        ("/a//b/./*", "/a/b/."),
+    ] {
+        assert_eq!(glob(pattern).base, base, "{pattern}");
+    }
+    for (pattern, literal) in [
+        ("/a/**", "/a"),
+        ("/**", "/"),
+        ("a/", "a/"),
+        ("/", "/"),
+        ("**", "."),
+    ] {
+        let literal = PathPattern::Literal(literal.into());
+        assert_eq!(path_pattern(pattern), Ok(literal), "{pattern}");
+    }
+}
+
+#[test]
+fn what_is_no_pattern_is_refused() {
+    for pattern in [
+        "", "a\0", "[a", "[a/b]", "[", "[!]", "a\\", "**a", "a**", "x/***", "[z-a]", "*/../b",
+        "~root/x", "~*",
+    ] {
+        assert!(path_pattern(pattern).is_err(), "{pattern}");
+    }
+    let deep = |parts: usize| path_pattern(&vec!["*"; parts].join("/"));
+    assert!(deep(GLOB_PARTS).is_ok() && deep(GLOB_PARTS + 1).is_err());
+    let longest = vec!["*"; GLOB_PARTS].join("/");
+    assert!(matches(
+        &longest,
+        "a/".repeat(GLOB_PARTS).trim_end_matches('/').as_bytes()
+    ));
+}
+
+/// Tries every way: what the matcher must agree with.
+fn naive(pattern: &[&str], path: &[&str]) -> bool {
+    match (pattern.split_first(), path.split_first()) {
+        (None, None) => true,
+        (Some((&"**", rest)), _) => {
+            naive(rest, path)
+                || path
+                    .split_first()
+                    .is_some_and(|(_, below)| naive(pattern, below))
+        }
+        (Some((first, rest)), Some((name, below))) => {
+            naive_name(first.as_bytes(), name.as_bytes()) && naive(rest, below)
+        }
+        _ => false,
+    }
+}
+
+fn naive_name(pattern: &[u8], name: &[u8]) -> bool {
+    match (pattern.split_first(), name.split_first()) {
+        (None, None) => true,
+        (Some((b'*', rest)), _) => {
+            naive_name(rest, name)
+                || name
+                    .split_first()
+                    .is_some_and(|(_, after)| naive_name(pattern, after))
+        }
+        (Some((b'?', rest)), Some((_, after))) => naive_name(rest, after),
+        (Some((p, rest)), Some((n, after))) => p == n && naive_name(rest, after),
+        _ => false,
+    }
+}
+
+/// Every string over `alphabet` up to `longest`.
+fn strings(alphabet: &[u8], longest: usize) -> Vec<String> {
+    let mut all = vec![String::new()];
+    let mut from = 0;
+    for _ in 0..longest {
+        let to = all.len();
+        for index in from..to {
+            for &letter in alphabet {
+                let mut next = all[index].clone();
+                next.push(char::from(letter));
+                all.push(next);
+            }
+        }
+        from = to;
+    }
+    all
+}
+
+#[test]
+fn every_small_pattern_agrees_with_the_naive_matcher() {
+    let paths: Vec<String> = strings(b"ab/", 6)
+        .into_iter()
+        .filter(|p| p.split('/').all(|name| !name.is_empty()))
+        .collect();
+    let mut compared = 0;
+    for pattern in strings(b"ab/?*", 5) {
+        let Ok(PathPattern::Glob(glob)) = path_pattern(&pattern) else {
+            continue;
+        };
+        // The base is matched by the file system; a trailing `**` stands for nothing.
+        let mut parts: Vec<&str> = pattern.split('/').filter(|p| !p.is_empty()).collect();
+        let literal = parts.iter().take_while(|p| !p.contains(['*', '?'])).count();
+        parts.drain(..literal);
+        while parts.last() == Some(&"**") {
+            parts.pop();
+        }
+        for path in &paths {
+            let names: Vec<&str> = path.split('/').collect();
+            let ours = glob.matches(names.iter().map(|n| n.as_bytes()));
+            assert_eq!(ours, naive(&parts, &names), "{pattern} on {path}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 500_000, "{compared}");
+}
+
+#[test]
+fn pitfall_38_wildcard_runs_take_no_exponential_time() {
+    let name = vec![b'a'; 250];
+    let pattern = format!("{}b", "*a".repeat(120));
+    for _ in 0..1_000 {
+        assert!(!matches(&pattern, &name));
+    }
+    let deep: Vec<u8> = b"a/".repeat(2_000);
+    let pattern = format!("{}b", "**/a/".repeat(30));
+    assert!(!matches(&pattern, &deep));
+}
