@@ -61,6 +61,8 @@ pub enum Stage {
         launch: i32,
         /// The command's standard error.
         stderr: i32,
+        /// Which run it belongs to; for others to see.
+        run: OsString,
     },
     /// Answers name lookups on standard input.
     Lookup,
@@ -170,6 +172,7 @@ fn stage(parser: &mut lexopt::Parser) -> Result<Stage, String> {
             socket: number()?,
             launch: number()?,
             stderr: number()?,
+            run: parser.value().map_err(bad)?,
         }),
         Some("lookup") => Ok(Stage::Lookup),
         Some("pin") => Ok(Stage::Pin {

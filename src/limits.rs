@@ -28,6 +28,9 @@ pub const LINGER: Duration = Duration::from_secs(5);
 /// Time the open tunnels have to drain after the command has ended.
 pub const DRAIN: Duration = Duration::from_millis(200);
 
+/// Longest wait for the end of a process that was killed.
+pub const ENDING: Duration = Duration::from_secs(10);
+
 /// Most lookup helpers at once: one that hangs delays nobody while others are free.
 pub const LOOKUP_HELPERS: usize = 4;
 

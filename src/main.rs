@@ -29,6 +29,7 @@ fn perform(action: Action) -> Result<u8, Error> {
             socket,
             launch,
             stderr,
+            run: _,
         }) => Ok(inner::run(&inner::Inherited {
             socket,
             launch,

@@ -68,6 +68,10 @@ fn steps(policy: &Policy) -> Vec<(Op, &str)> {
         Access::Read | Access::Hidden => Op::ReadOnlyBind(b"/".to_vec()),
     };
     let mut ops = vec![(root, ""), (Op::Devices, ""), (Op::Processes, "")];
+    // The superuser writes the kernel's settings by owning their files, without a
+    // capability: core_pattern names a program that the host runs.
+    let kernel = policy.kernel.iter().cloned();
+    ops.extend(kernel.map(|path| (Op::ReadOnlyBind(path), "")));
     let mut seals = Vec::new();
     for (path, place) in &places {
         let fresh = FRESH.iter().any(|dir| covers(dir, path));

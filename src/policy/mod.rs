@@ -33,6 +33,9 @@ pub struct Facts {
     pub sizes: BTreeMap<Vec<u8>, usize>,
     /// Entries of the root directory.
     pub root: Vec<(Vec<u8>, Kind)>,
+    /// Entries of /proc that this user could write through, and that are the whole
+    /// host's: only the superuser has any.
+    pub kernel: Vec<Vec<u8>>,
     /// The working directory.
     pub directory: Vec<u8>,
     /// The run's own temporary directory.
@@ -121,6 +124,8 @@ pub struct Policy {
     pub pinned_links: Vec<Vec<u8>>,
     /// Symbolic links in hidden directories by which something visible is named.
     pub made_links: Vec<Link>,
+    /// What is read-only in the fresh /proc.
+    pub kernel: Vec<Vec<u8>>,
     /// Network names and addresses.
     pub network: Network,
     /// Unix sockets.
@@ -266,6 +271,7 @@ impl Policy {
             holds,
             pinned_links: files.links(),
             made_links,
+            kernel: facts.kernel.clone(),
             files,
             network: Network::new(&settings.network, &facts.own_addresses),
             unix_sockets: settings.network.unix_sockets,

@@ -17,6 +17,7 @@ use crate::limits::{LOOKUP, LOOKUP_ADDRESSES, LOOKUP_HELPERS, LOOKUP_QUEUE};
 use crate::parse::host::{Host, Name, address};
 use crate::proxy::conversation::DialError;
 use crate::sys;
+use crate::sys::process::Orphaned;
 
 /// Bytes of one address in an answer: IPv4 as IPv4-mapped IPv6 (RFC 4291, 2.5.5.2).
 pub const ADDRESS_BYTES: usize = 16;
@@ -116,7 +117,7 @@ impl Resolver {
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        sys::process::confine_spawn(&mut command, Vec::new());
+        sys::process::confine_spawn(&mut command, Vec::new(), Orphaned::Killed);
         let child = command.spawn()?;
         let id = self.next_id;
         self.next_id = id.wrapping_add(1) & 0xffff;

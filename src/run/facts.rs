@@ -39,6 +39,7 @@ pub struct Own<'a> {
 pub fn facts(loaded: &Loaded, directory: &Path, own: &Own<'_>) -> Result<Facts, Error> {
     let mut facts = Facts {
         root: root_entries().doing("listing /")?,
+        kernel: kernel_entries().doing("listing /proc")?,
         directory: directory.as_os_str().as_bytes().to_vec(),
         temporary: own.temporary.as_os_str().as_bytes().to_vec(),
         own_addresses: sys::host::own_addresses().doing("reading this host's addresses")?,
@@ -95,6 +96,29 @@ fn root_entries() -> io::Result<Vec<(Vec<u8>, Kind)>> {
         };
         entries.push((entry.path().into_os_string().into_vec(), kind));
     }
+    Ok(entries)
+}
+
+/// What is not a process's in /proc, and is a directory or may be written.
+fn kernel_entries() -> io::Result<Vec<Vec<u8>>> {
+    let mut entries = Vec::new();
+    if sys::host::uid() != 0 {
+        return Ok(entries);
+    }
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
+        let name = entry.file_name().into_vec();
+        if name.iter().all(u8::is_ascii_digit) {
+            continue;
+        }
+        let Ok(found) = entry.metadata() else {
+            continue;
+        };
+        if found.is_dir() || found.is_file() && found.mode() & 0o222 != 0 {
+            entries.push(join(b"/proc", &name));
+        }
+    }
+    entries.sort();
     Ok(entries)
 }
 

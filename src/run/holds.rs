@@ -14,7 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::leftovers::random;
+use super::orphans;
 use super::paths::path;
 use crate::error::{Error, While};
 use crate::limits::{HELD_PATH_BYTES, RECORD_BYTES};
@@ -124,12 +124,14 @@ impl Index {
             let held = holds(&content).unwrap_or_default();
             if sys::fd::try_lock(&file)? {
                 dead.push((path, held));
+                // Its bubblewrap may still be mounting on what is to be removed.
+                orphans::end(&name.to_string_lossy())?;
             } else {
                 records.living.extend(latest(held));
             }
         }
         for (record, held) in dead {
-            for (path, held) in latest(held) {
+            for (path, held) in latest(held).into_iter().rev() {
                 if taken.contains(path.as_slice()) {
                     records.left.insert(path, held);
                 } else if !records.living.contains_key(&path) {
@@ -152,18 +154,19 @@ impl Index {
         self.unlock().doing(DOING)
     }
 
-    /// Holds every one of `wanted` for as long as the value lives. Gives also the names
+    /// Holds every one of `wanted` for `run`, for as long as the value lives. Gives also the names
     /// that nobody can create here, this user included, and that need no holding.
     ///
     /// # Errors
     /// A name cannot be held, and the command could create it.
     pub fn hold(
         mut self,
+        run: &str,
         wanted: &[(Vec<u8>, Placeholder)],
     ) -> Result<(Holds, Vec<Vec<u8>>), Error> {
         const DOING: &str = "recording placeholders";
         self.lock().doing(DOING)?;
-        let name = OsString::from(format!("{:016x}", random().doing(DOING)?));
+        let name = OsString::from(run);
         let record = File::options()
             .append(true)
             .create_new(true)
@@ -201,6 +204,16 @@ impl Holds {
         const DOING: &str = "recording placeholders";
         let paths: BTreeSet<&[u8]> = wanted.iter().map(|(p, _)| p.as_slice()).collect();
         let records = self.index.sweep(Some(&self.name), &paths).doing(DOING)?;
+        // What is held below another run's placeholder keeps that in place too.
+        for (path, _) in wanted {
+            let mut above = parent(path);
+            while let Some(at) = above {
+                if let Some(held) = records.living.get(at) {
+                    self.made.insert(at.to_vec(), held.clone());
+                }
+                above = parent(at);
+            }
+        }
         let missing = |at: &[u8]| {
             fs::symlink_metadata(path(at)).is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
         };
@@ -245,7 +258,8 @@ impl Holds {
     fn clear(&mut self) -> io::Result<()> {
         self.index.lock()?;
         let records = self.index.sweep(Some(&self.name), &BTreeSet::new())?;
-        for (at, held) in &self.made {
+        // What lies inside another goes first.
+        for (at, held) in self.made.iter().rev() {
             if !records.living.contains_key(at) {
                 remove(held);
             }
@@ -342,6 +356,8 @@ fn remove(held: &Held) {
     let _ = match held.made {
         Made::Directory if is.is_dir() => fs::remove_dir(at),
         Made::Socket if is.is_socket() => fs::remove_file(at),
+        // What was to be a socket may have become a file, where there are none.
+        Made::Socket if held.identity.is_some() => Ok(()),
         Made::Socket | Made::File if is.is_file() && is_untouched(at, found.len()) => {
             fs::remove_file(at)
         }

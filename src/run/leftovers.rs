@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::orphans;
 use crate::sys;
 
 /// Tries to find a free name before giving up.
@@ -70,6 +71,14 @@ impl Temporary {
         &self.path
     }
 
+    /// The name of the run, which no other has.
+    pub fn run(&self) -> &str {
+        self.path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default()
+    }
+
     /// The command's own.
     pub fn inner(&self) -> &Path {
         &self.inner
@@ -112,9 +121,9 @@ fn open_up(path: &Path) {
 fn clear(base: &Path, prefix: &str) {
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
         let name: OsString = entry.file_name();
-        if !name.to_str().is_some_and(|n| n.starts_with(prefix)) {
+        let Some(run) = name.to_str().filter(|n| n.starts_with(prefix)) else {
             continue;
-        }
+        };
         let path = entry.path();
         let ours = |m: &fs::Metadata| m.is_dir() && m.uid() == sys::host::uid();
         if !fs::symlink_metadata(&path).as_ref().is_ok_and(ours) {
@@ -123,17 +132,13 @@ fn clear(base: &Path, prefix: &str) {
         let Ok(lock) = File::open(&path) else {
             continue;
         };
-        if matches!(sys::fd::try_lock(&lock), Ok(true)) {
+        if matches!(sys::fd::try_lock(&lock), Ok(true)) && orphans::end(run).is_ok() {
             remove(&path);
         }
     }
 }
 
-/// A number that nobody can guess.
-///
-/// # Errors
-/// There is no /dev/urandom.
-pub fn random() -> io::Result<u64> {
+fn random() -> io::Result<u64> {
     let mut bytes = [0u8; 8];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(u64::from_ne_bytes(bytes))

@@ -10,15 +10,16 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use super::launch::{ENDED, FAILED, GO, LISTENING, Launch, MESSAGE_BYTES, SIGNAL};
-use super::pin;
 use super::plan::Plan;
 use super::recheck::{self, Check};
+use super::{orphans, pin};
 use crate::args::Verbosity;
 use crate::error::{Error, While};
 use crate::limits::{BWRAP_WORDS, DRAIN};
 use crate::reactor::Reactor;
 use crate::reactor::resolver::HelperProgram;
 use crate::sys;
+use crate::sys::process::Orphaned;
 use crate::sys::signal::{FORWARDED, Origin, Signals, TERMINAL_STOP};
 
 // Numbers of the supervisor's own descriptors in the loop.
@@ -51,6 +52,10 @@ pub fn run(plan: Plan, verbosity: Verbosity) -> Result<u8, Error> {
         .doing("watching bubblewrap")?;
     let ready = |mounts: &OwnedFd| make_ready(&plan.launch, &plan.pins, mounts);
     let ending = supervise(started, &mut signals, &mut reactor, &ready);
+    if !matches!(ending, Ok(Ending::Told(_))) {
+        // Nobody has said that all is over inside.
+        orphans::end(plan.temporary.run()).doing("ending what was left running")?;
+    }
     let denied = reactor.violations();
     if verbosity == Verbosity::Debug || io::stderr().is_terminal() {
         for violation in denied.iter() {
@@ -60,7 +65,17 @@ pub fn run(plan: Plan, verbosity: Verbosity) -> Result<u8, Error> {
             say(&format!("{} more refusals were not kept", denied.dropped()));
         }
     }
-    ending
+    ending.map(|ending| match ending {
+        Ending::Told(status) | Ending::Cut(status) => status,
+    })
+}
+
+/// How a run ended: its status.
+enum Ending {
+    /// As the stage has told.
+    Told(u8),
+    /// bubblewrap was gone before it could.
+    Cut(u8),
 }
 
 /// One line of ours on stderr, which may be closed.
@@ -109,6 +124,7 @@ fn spawn(plan: &Plan) -> Result<Started, Error> {
         .arg(format!("/proc/self/fd/{}", program.as_raw_fd()))
         .args(["--stage", "inner"])
         .args([number(&theirs), number(&launch), number(&stderr)])
+        .arg(orphans::mark(plan.temporary.run()))
         // bubblewrap and the stage get no environment: what the caller's may make a
         // loader or a C library run is the command's alone.
         .env_clear()
@@ -122,7 +138,9 @@ fn spawn(plan: &Plan) -> Result<Started, Error> {
     ]
     .map(|fd: BorrowedFd<'_>| fd.as_raw_fd())
     .into();
-    sys::process::confine_spawn(&mut command, kept);
+    // Killed at the wrong moment, it would leave its child waiting for it for ever.
+    // Left alone, it comes to the stage, which sees that nobody listens, and ends.
+    sys::process::confine_spawn(&mut command, kept, Orphaned::Left);
     let child = command.spawn().map_err(|e| Error::Bwrap {
         words: format!("{}: {e}", plan.bwrap.display()),
         cure: "set bwrapPath to a bubblewrap that this user may execute",
@@ -146,7 +164,7 @@ fn supervise(
     signals: &mut Signals,
     reactor: &mut Reactor,
     make_ready: &dyn Fn(&OwnedFd) -> Result<(), Error>,
-) -> Result<u8, Error> {
+) -> Result<Ending, Error> {
     let mut ready = Vec::new();
     let mut stage = StageState::Starting;
     let mut gone = false;
@@ -167,7 +185,7 @@ fn supervise(
     listen_to_stage(&started.socket, reactor, &mut stage, make_ready)?;
     drain(reactor, &started)?;
     match stage {
-        StageState::Ended(status) => Ok(status),
+        StageState::Ended(status) => Ok(Ending::Told(status)),
         StageState::Failed(text) => Err(Error::Stage(text)),
         StageState::Starting => Err(failed(&mut started.words)),
         // bubblewrap or the stage was killed from outside.
@@ -175,7 +193,7 @@ fn supervise(
             use std::os::unix::process::ExitStatusExt;
             let signal = ended.signal().map(|n| 128 + n);
             let status = signal.or(ended.code()).unwrap_or(255);
-            Ok(u8::try_from(status).unwrap_or(255))
+            Ok(Ending::Cut(u8::try_from(status).unwrap_or(255)))
         }
     }
 }
@@ -253,7 +271,7 @@ fn make_ready(launch: &Launch, pins: &[Check], mounts: &OwnedFd) -> Result<(), E
         .stdin(Stdio::null())
         .stdout(Stdio::null());
     let kept = vec![mounts.as_raw_fd(), request.as_raw_fd()];
-    sys::process::confine_spawn(&mut helper, kept);
+    sys::process::confine_spawn(&mut helper, kept, Orphaned::Killed);
     let said = helper.output().doing(DOING)?;
     if said.status.success() {
         return Ok(());

@@ -10,6 +10,7 @@ pub mod leftovers;
 #[cfg(target_os = "linux")]
 pub mod linux;
 pub mod lookup;
+pub mod orphans;
 pub mod paths;
 pub mod pin;
 pub mod plan;

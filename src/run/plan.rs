@@ -81,7 +81,7 @@ pub fn make(run: &Run) -> Result<Plan, Error> {
     let mut policy = Policy::new(settings, &facts).map_err(told)?;
     let mut holds = None;
     if run.mode == Mode::Execute && !policy.holds.is_empty() {
-        let (held, without) = index.hold(&policy.holds)?;
+        let (held, without) = index.hold(temporary.run(), &policy.holds)?;
         without.iter().for_each(|path| policy.files.forget(path));
         holds = Some(held);
     }

@@ -6,6 +6,7 @@ use std::io::{self, Seek, Write};
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::time::{Duration, Instant};
 
 use super::cerr;
 
@@ -230,6 +231,30 @@ pub fn unlock(fd: &impl AsFd) -> io::Result<()> {
 fn flock(fd: &impl AsFd, operation: i32) -> io::Result<()> {
     // SAFETY: the call touches no memory.
     cerr(unsafe { libc::flock(fd.as_fd().as_raw_fd(), operation) }).map(drop)
+}
+
+/// Waits until a descriptor is readable (poll(2)).
+///
+/// # Errors
+/// It is not within `longest`.
+pub fn wait_readable_for(fd: BorrowedFd<'_>, longest: Duration) -> io::Result<()> {
+    let until = Instant::now() + longest;
+    let mut entry = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let left = i32::try_from(left.as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: `entry` is one entry, as said.
+        match cerr(unsafe { libc::poll(&raw mut entry, 1, left) }) {
+            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+            Ok(_) => return Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
 }
 
 /// Waits until one of two descriptors is readable; says which are (poll(2)).

@@ -2,17 +2,25 @@
 
 use std::ffi::{CString, OsStr};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::ptr;
 
 use super::{cerr, fd};
+use crate::limits::ENDING;
 
 /// A process id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pid(i32);
+
+impl Pid {
+    /// The process with this number.
+    pub fn new(number: i32) -> Self {
+        Self(number)
+    }
+}
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,16 +41,27 @@ impl Ended {
     }
 }
 
-/// Makes `command` inherit exactly descriptors 0–2 and `kept`, and die when this
-/// process does.
-pub fn confine_spawn(command: &mut Command, kept: Vec<RawFd>) {
+/// What becomes of a started process when this one ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Orphaned {
+    /// The kernel kills it.
+    Killed,
+    /// It sees to its end itself.
+    Left,
+}
+
+/// Makes `command` inherit exactly descriptors 0–2 and `kept`.
+pub fn confine_spawn(command: &mut Command, kept: Vec<RawFd>, orphaned: Orphaned) {
     let parent = std::process::id();
     // SAFETY: between fork and exec the closure makes system calls only: no
     // allocation, no lock.
     unsafe {
         command.pre_exec(move || {
             fd::keep_across_exec(&kept)?;
-            die_with_parent(parent)
+            match orphaned {
+                Orphaned::Killed => die_with_parent(parent),
+                Orphaned::Left => Ok(()),
+            }
         });
     }
 }
@@ -67,6 +86,35 @@ pub fn pidfd(pid: u32) -> io::Result<OwnedFd> {
     let fd = RawFd::try_from(fd).map_err(|_| io::ErrorKind::InvalidData)?;
     // SAFETY: the kernel has just made it, close-on-exec.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Kills a process by a descriptor, so that no other that has its number by now is
+/// meant, if `still` says it is the one; waits for its end, at most [`ENDING`]
+/// (pidfd_send_signal(2), Linux 5.1).
+pub fn kill_and_wait(pid: Pid, still: impl Fn() -> bool) -> io::Result<()> {
+    let process = match pidfd(pid.0.unsigned_abs()) {
+        Err(e) if e.raw_os_error() == Some(libc::ESRCH) => return Ok(()),
+        other => other?,
+    };
+    if !still() {
+        return Ok(());
+    }
+    let no_info = ptr::null::<libc::siginfo_t>();
+    // SAFETY: a null siginfo asks for what kill(2) would send; the rest are integers.
+    let sent = cerr(unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            process.as_raw_fd(),
+            libc::SIGKILL,
+            no_info,
+            0,
+        )
+    });
+    match sent {
+        Err(e) if e.raw_os_error() == Some(libc::ESRCH) => return Ok(()),
+        other => other?,
+    };
+    fd::wait_readable_for(process.as_fd(), ENDING)
 }
 
 /// Whether the process is invisible to ptrace(2) and /proc of its own user from now on.

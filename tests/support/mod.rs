@@ -1,10 +1,12 @@
 //! What the tests of the real program share. No test sleeps to wait for something.
 #![allow(dead_code)]
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -154,6 +156,77 @@ pub fn shell(who: Who, scratch: &Scratch, json: &str, script: &str) -> Output {
     let mut command = srt(who, &scratch.0);
     command.arg("-s").arg(policy).args(["-c", script]);
     finish(command)
+}
+
+/// A shell line as `who` in `directory`, without a sandbox.
+pub fn outside(who: Who, directory: &Path, script: &str) -> Output {
+    let mut command = match who {
+        Who::Me => Command::new("sh"),
+        Who::Nobody => {
+            let mut command = Command::new("setpriv");
+            command.args([
+                "--reuid",
+                "65534",
+                "--regid",
+                "65534",
+                "--clear-groups",
+                "sh",
+            ]);
+            command
+        }
+    };
+    command
+        .args(["-c", script])
+        .current_dir(directory)
+        .env("HOME", directory)
+        .stdin(Stdio::null());
+    finish(command)
+}
+
+/// Everything below a directory: path, type and permissions, content or target.
+pub fn snapshot(at: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+    use std::os::unix::fs::MetadataExt;
+    let mut all = BTreeMap::new();
+    for entry in fs::read_dir(at).into_iter().flatten().flatten() {
+        let (path, meta) = (entry.path(), entry.metadata().unwrap());
+        let content = if meta.is_file() {
+            fs::read(&path).unwrap()
+        } else if meta.is_symlink() {
+            fs::read_link(&path).unwrap().into_os_string().into_vec()
+        } else {
+            Vec::new()
+        };
+        if meta.is_dir() {
+            all.extend(snapshot(&path));
+        }
+        all.insert(path, (meta.mode(), content));
+    }
+    all
+}
+
+/// Fails, naming what differs, if the tree is not as it was.
+#[track_caller]
+pub fn assert_unchanged(at: &Path, before: &BTreeMap<PathBuf, (u32, Vec<u8>)>, what: &str) {
+    let after = snapshot(at);
+    let differs = |path: &&PathBuf| before.get(*path) != after.get(*path);
+    let all: BTreeMap<_, _> = before.iter().chain(&after).collect();
+    let differing: Vec<_> = all
+        .keys()
+        .filter(|path| differs(path))
+        .map(|path| (path, before.get(*path), after.get(*path)))
+        .collect();
+    assert!(differing.is_empty(), "{what}: {differing:?}");
+}
+
+/// Whether the record of a placeholder below `at` is left, of whichever user.
+pub fn is_recorded(at: &Path) -> bool {
+    let needle = at.as_os_str().as_encoded_bytes();
+    let records = ["/var/tmp/srt-0", "/var/tmp/srt-65534"];
+    let files = records.iter().filter_map(|dir| fs::read_dir(dir).ok());
+    files.flatten().flatten().any(|file| {
+        fs::read(file.path())
+            .is_ok_and(|content| content.windows(needle.len()).any(|part| part == needle))
+    })
 }
 
 /// Runs to the end, within [`PATIENCE`].

@@ -1,0 +1,911 @@
+//! What the command may read and write: attacks on the real program.
+//!
+//! Beside each test stands how it was seen to fail: what was taken out for that.
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use support::{
+    Scratch, Who, assert_status, assert_unchanged, everyone, finish, finish_child, is_recorded,
+    is_root, outside, shell, skip, snapshot, srt, text,
+};
+
+const WRITE_HERE: &str = r#"{"filesystem": {"allowWrite": ["@"]}}"#;
+
+/// Always-denied names that a new directory does not have.
+const NAMES: [&str; 9] = [
+    ".bashrc",
+    ".zshenv",
+    ".envrc",
+    ".npmrc",
+    ".mcp.json",
+    ".gitmodules",
+    ".vscode/tasks.json",
+    ".claude/commands/x",
+    ".idea/x",
+];
+
+#[test]
+fn writes_are_held_to_the_policy() {
+    let scratch = Scratch::new();
+    scratch.file("in/no/file", "old");
+    let outside = Scratch::new();
+    let policy = r#"{"filesystem": {"allowWrite": ["@/in"], "denyWrite": ["@/in/no"]}}"#;
+    for who in everyone() {
+        let script = format!(
+            "touch in/yes && echo inside; touch {0}/out 2>&1; touch in/no/new 2>&1; echo new 2>&1 > in/no/file; \
+             mv in/no in/yes2 2>&1; rm -rf in/no 2>&1; echo > /dev/null && echo null; touch /dev/shm/x && echo shm",
+            outside.path("").display()
+        );
+        let out = shell(who, &scratch, policy, &script);
+        let said = text(&out.stdout);
+        assert!(
+            said.starts_with("inside\n") && said.ends_with("null\nshm\n"),
+            "{said}"
+        );
+        assert!(said.matches("Read-only file system").count() >= 2, "{said}");
+        assert!(!outside.path("out").exists() && !scratch.path("in/no/new").exists());
+        assert_eq!(
+            fs::read_to_string(scratch.path("in/no/file")).unwrap(),
+            "old"
+        );
+        assert_status(&shell(who, &scratch, "{}", "touch in/yes"), 1);
+        fs::remove_file(scratch.path("in/yes")).unwrap();
+    }
+}
+
+#[test]
+fn what_is_denied_cannot_be_read() {
+    let scratch = Scratch::new();
+    scratch.file("secret/key", "s3cret");
+    scratch.file("secret/open/note", "readable");
+    scratch.file("secret/open/inner/key", "s3cret");
+    scratch.file("token", "s3cret");
+    let policy = r#"{"filesystem": {"denyRead": ["@/secret", "@/token", "@/secret/open/inner"],
+        "allowRead": ["@/secret/open"], "allowWrite": ["@"]}}"#;
+    for who in everyone() {
+        let out = shell(
+            who,
+            &scratch,
+            policy,
+            "ls secret; cat secret/open/note token secret/key secret/open/inner/key; touch secret/new secret/open/new; \
+             mv secret moved; mv token moved; rm -f token; ls -A secret/open/inner",
+        );
+        let said = text(&out.stdout);
+        assert_eq!(said, "open\nreadable", "{}", text(&out.stderr));
+        assert!(!scratch.path("secret/new").exists() && scratch.path("token").exists());
+        // A write allowed above does not make what allowRead opens read-only: it is in
+        // the writable root.
+        let _ = fs::remove_file(scratch.path("secret/open/new"));
+    }
+}
+
+#[test]
+fn pitfall_31_protected_names_are_not_writable_in_any_writable_root() {
+    let scratch = Scratch::new();
+    let elsewhere = Scratch::new();
+    let names = [
+        ".bashrc",
+        ".git/hooks/pre-commit",
+        ".git/config",
+        ".vscode/tasks.json",
+        ".claude/commands/x",
+        "a/b/.npmrc",
+    ];
+    for name in names {
+        scratch.file(name, "old");
+    }
+    let policy = elsewhere.file(
+        "p.json",
+        &format!(
+            r#"{{"filesystem": {{"allowWrite": [{:?}]}}}}"#,
+            scratch.path("")
+        ),
+    );
+    for who in everyone() {
+        let dir = scratch.path("");
+        for name in names {
+            let mut command = srt(who, &elsewhere.path(""));
+            command
+                .arg("-s")
+                .arg(&policy)
+                .args([
+                    "sh",
+                    "-c",
+                    "cd \"$1\"; echo new > \"$0\"; rm -rf \"$0\"",
+                    name,
+                ])
+                .arg(&dir);
+            finish(command);
+            assert_eq!(
+                fs::read_to_string(scratch.path(name)).unwrap(),
+                "old",
+                "{name} as {who:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn pitfall_27_no_directory_above_a_protected_path_is_renamed_away() {
+    let scratch = Scratch::new();
+    scratch.file("repo/.git/hooks/pre-commit", "old");
+    for who in everyone() {
+        let out = shell(
+            who,
+            &scratch,
+            WRITE_HERE,
+            "mv repo/.git repo/.git2; mv repo repo2; rm -rf repo; mkdir -p plain/x; mv plain/x plain/y && rmdir plain/y plain && echo moved",
+        );
+        assert_eq!(text(&out.stdout), "moved\n", "{}", text(&out.stderr));
+        assert_eq!(
+            fs::read_to_string(scratch.path("repo/.git/hooks/pre-commit")).unwrap(),
+            "old"
+        );
+    }
+}
+
+#[test]
+fn pitfall_42_the_settings_in_force_are_not_writable() {
+    let scratch = Scratch::new();
+    for who in everyone() {
+        let out = shell(
+            who,
+            &scratch,
+            WRITE_HERE,
+            "echo '{}' > policy.json || mv policy.json x || rm -f policy.json",
+        );
+        assert_ne!(out.status.code(), Some(0));
+        assert!(
+            fs::read_to_string(scratch.path("policy.json"))
+                .unwrap()
+                .contains("allowWrite")
+        );
+    }
+}
+
+#[test]
+fn pitfall_39_tmpdir_is_private_and_gone_afterwards() {
+    let scratch = Scratch::new();
+    for who in everyone() {
+        let out = shell(
+            who,
+            &scratch,
+            "{}",
+            "cd \"$TMPDIR\" && touch a && mkdir -p b/c && chmod 0 b && stat -c %a . && pwd",
+        );
+        assert_status(&out, 0);
+        let said = text(&out.stdout);
+        let (mode, path) = said.trim_end().split_once('\n').unwrap();
+        assert_eq!(mode, "700");
+        assert!(!std::path::Path::new(path).exists(), "{path} is left");
+    }
+}
+
+#[test]
+fn pitfall_36_a_hidden_directory_is_empty_and_takes_no_writes() {
+    let scratch = Scratch::new();
+    scratch.file("secret/key", "s3cret");
+    let policy = r#"{"filesystem": {"denyRead": ["@/secret"], "allowWrite": ["@"]}}"#;
+    for who in everyone() {
+        for script in [
+            "chmod 755 secret && touch secret/new",
+            "mkdir secret/new",
+            "echo x > secret/key",
+            "rmdir secret",
+        ] {
+            let out = shell(who, &scratch, policy, script);
+            assert_ne!(out.status.code(), Some(0), "{script} as {who:?}");
+        }
+        let out = shell(who, &scratch, policy, "ls -A secret");
+        assert_eq!(text(&out.stdout), "");
+    }
+    assert_eq!(
+        fs::read_to_string(scratch.path("secret/key")).unwrap(),
+        "s3cret"
+    );
+}
+
+// Without the placeholders (`policy.holds` emptied) every name is made.
+#[test]
+fn pitfall_28_a_protected_name_that_is_absent_is_not_created() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        scratch.policy(WRITE_HERE);
+        let before = snapshot(&scratch.path(""));
+        for name in NAMES {
+            let script = format!(
+                "mkdir -p $(dirname {name}); echo evil > {name}; mkdir -p {name}; ln -s /etc/passwd {name}; \
+                 echo evil > other; mv other {name}; ln other {name}; rm -rf {name} .claude .vscode; \
+                 mkdir d; mv -T d .claude; mv -T d .vscode; rm -rf d other; test ! -s {name}"
+            );
+            assert_status(&shell(who, &scratch, WRITE_HERE, &script), 0);
+            assert_unchanged(&scratch.path(""), &before, name);
+        }
+        assert!(!is_recorded(&scratch.path("")));
+    }
+}
+
+// Without `hold` of the search's own roots (Names::Own for all) the home is open.
+#[test]
+fn pitfall_31_absent_names_are_held_at_the_home_and_every_root_from_elsewhere() {
+    for who in everyone() {
+        let (scratch, elsewhere) = (Scratch::new(), Scratch::new());
+        scratch.dir("home");
+        scratch.dir("root");
+        let policy = elsewhere.file(
+            "p.json",
+            &format!(
+                r#"{{"filesystem": {{"allowWrite": ["~", {:?}]}}}}"#,
+                scratch.path("root")
+            ),
+        );
+        let script =
+            "cd \"$0\"; echo evil > .bash_profile; echo evil > ../root/.npmrc; echo fine > file";
+        let mut command = srt(who, &elsewhere.path(""));
+        command
+            .env("HOME", scratch.path("home"))
+            .arg("-s")
+            .arg(&policy);
+        command.args(["sh", "-c", script]).arg(scratch.path("home"));
+        finish(command);
+        assert!(scratch.path("home/file").exists());
+        for name in [
+            "home/.bash_profile",
+            "root/.npmrc",
+            "home/.srt-settings.json",
+        ] {
+            assert!(!scratch.path(name).exists(), "{name} as {who:?}");
+        }
+    }
+}
+
+#[test]
+fn pitfall_42_an_absent_default_settings_file_cannot_be_made() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        let policy = Scratch::new();
+        let file = policy.file("p.json", r#"{"filesystem": {"allowWrite": ["~"]}}"#);
+        let run = |settings: Option<&Path>| {
+            let mut command = srt(who, &scratch.path(""));
+            if let Some(file) = settings {
+                command.arg("-s").arg(file);
+            }
+            command.args(["sh", "-c", "echo '{}' > .srt-settings.json"]);
+            finish(command);
+            scratch.path(".srt-settings.json").exists()
+        };
+        // With another file in force it decides nothing now, but is still the next
+        // run's: that it can be made then is for whoever allows writing at home.
+        assert!(run(Some(&file)));
+        fs::remove_file(scratch.path(".srt-settings.json")).unwrap();
+        assert!(!run(None));
+    }
+}
+
+// With `Placeholder::Empty` in the place of sockets, git lists each of them.
+#[test]
+fn pitfall_29_git_sees_no_placeholder_and_none_is_left() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        let made = outside(
+            who,
+            &scratch.path(""),
+            "mkdir repo && cd repo && git init -q && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m x",
+        );
+        assert_status(&made, 0);
+        let repo = scratch.path("repo");
+        let out = {
+            let mut command = srt(who, &repo);
+            command
+                .arg("-s")
+                .arg(scratch.policy(r#"{"filesystem": {"allowWrite": ["."]}}"#));
+            command.args(["sh", "-c", "git status --porcelain -uall && git add -A && git status --porcelain && ls -A | wc -l"]);
+            finish(command)
+        };
+        // The placeholders are there, only git does not see them.
+        assert_status(&out, 0);
+        let said = text(&out.stdout);
+        assert!(said.trim().parse::<u32>().unwrap() > 20, "{said}");
+        let left = outside(
+            who,
+            &repo,
+            "git status --porcelain --ignored -uall; ls -A; ls -A .git",
+        );
+        assert!(
+            !text(&left.stdout).contains(".bashrc"),
+            "{}",
+            text(&left.stdout)
+        );
+        assert!(
+            text(&left.stdout).starts_with(".git\n"),
+            "{}",
+            text(&left.stdout)
+        );
+        assert!(
+            !text(&left.stdout).contains("commondir"),
+            "{}",
+            text(&left.stdout)
+        );
+    }
+}
+
+/// Starts `srt -c 'echo up; read line; SCRIPT'`, and waits until it is up.
+fn started(who: Who, scratch: &Scratch, script: &str) -> std::process::Child {
+    let policy = scratch.policy(WRITE_HERE);
+    let mut command = srt(who, &scratch.path(""));
+    command.arg("-s").arg(policy);
+    command.args(["sh", "-c", &format!("echo up; read line; {script}")]);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert_eq!(line, "up\n");
+    child
+}
+
+fn go_on(mut child: std::process::Child) -> std::process::Output {
+    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    finish_child(child)
+}
+
+// With the records of living runs left unread, the first to end takes the second's
+// placeholders away, and the second writes.
+#[test]
+fn pitfall_30_runs_in_one_directory_do_not_take_each_others_placeholders() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        scratch.policy(WRITE_HERE);
+        let before = snapshot(&scratch.path(""));
+        let attack = "echo evil > .bashrc; mkdir -p .vscode/x; echo evil > .claude";
+        let first = started(who, &scratch, "true");
+        let second = started(who, &scratch, attack);
+        go_on(first);
+        go_on(second);
+        assert_unchanged(&scratch.path(""), &before, "");
+        // And twenty at once, which end in any order.
+        let many: Vec<_> = (0..20).map(|_| started(who, &scratch, attack)).collect();
+        let mut many: Vec<_> = many.into_iter().enumerate().collect();
+        many.sort_by_key(|(n, _)| n % 3);
+        for (_, child) in many {
+            go_on(child);
+        }
+        assert_unchanged(&scratch.path(""), &before, "");
+        assert!(!is_recorded(&scratch.path("")));
+    }
+}
+
+/// A number below `bound` that nothing repeats.
+fn chance(bound: u64) -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0) % bound
+}
+
+/// Kills at random moments; then one more run leaves the tree as it was.
+// Without the record, or with one that is written only afterwards, placeholders stay.
+#[test]
+fn pitfall_29_after_a_kill_at_any_moment_the_next_run_leaves_the_tree_as_it_was() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        scratch.file("repo/file", "x");
+        outside(who, &scratch.path("repo"), "git init -q");
+        scratch.policy(WRITE_HERE);
+        let before = snapshot(&scratch.path(""));
+        for round in 0..30 {
+            let mut command = srt(who, &scratch.path(""));
+            command.arg("-s").arg(scratch.path("policy.json"));
+            command.args(["sh", "-c", "mkdir d && rmdir d; read line"]);
+            command.stdin(Stdio::piped()).stderr(Stdio::null());
+            let mut child = command.spawn().unwrap();
+            let until = Instant::now() + Duration::from_micros(chance(30_000));
+            while Instant::now() < until {
+                std::thread::yield_now();
+            }
+            let srt = child.id().to_string();
+            let children = fs::read_to_string(format!("/proc/{srt}/task/{srt}/children"));
+            let children = children.unwrap_or_default();
+            let bwrap = children.split_whitespace().map(str::to_owned);
+            let killed: Vec<String> = match round % 3 {
+                0 => vec![srt],
+                1 => bwrap.collect(),
+                _ => bwrap.chain([srt]).collect(),
+            };
+            if !killed.is_empty() {
+                Command::new("kill")
+                    .arg("-9")
+                    .args(&killed)
+                    .stderr(Stdio::null())
+                    .status()
+                    .unwrap();
+            }
+            drop(child.stdin.take());
+            child.wait().unwrap();
+            // The directory that the command makes may be left by its own end.
+            assert_status(
+                &shell(who, &scratch, WRITE_HERE, "rmdir d 2>/dev/null; true"),
+                0,
+            );
+            let what = format!("round {round} as {who:?}");
+            assert_unchanged(&scratch.path(""), &before, &what);
+        }
+        assert!(!is_recorded(&scratch.path("")));
+    }
+}
+
+// With `remove` deaf to what lies there, a record names the user's own files.
+#[test]
+fn pitfall_29_a_placeholder_that_was_taken_into_use_is_not_removed() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        let child = started(who, &scratch, "true");
+        // Somebody outside needs the names.
+        fs::remove_file(scratch.path(".npmrc")).unwrap();
+        fs::write(scratch.path(".npmrc"), "").unwrap();
+        fs::write(scratch.path(".vscode/settings.json"), "{}").unwrap();
+        go_on(child);
+        assert!(scratch.path(".npmrc").exists() && scratch.path(".vscode/settings.json").exists());
+        assert!(!scratch.path(".bashrc").exists());
+    }
+}
+
+// With the check of the index's owner and mode left out, its records are obeyed.
+#[test]
+fn pitfall_42_the_index_cannot_be_written_from_inside() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        scratch.file("empty", "");
+        let script = "for f in /var/tmp/srt-*; do echo \"file 0 0 $PWD/empty\" | tr '\\n' '\\0' > $f/planted; \
+                      mv $f $f.away; rm -rf $f; done; for d in ${TMPDIR%/*}; do echo > $d/new; mv $d/tmp $d/away; done";
+        let out = shell(
+            who,
+            &scratch,
+            r#"{"filesystem": {"allowWrite": ["@", "/var/tmp", "/tmp"]}}"#,
+            script,
+        );
+        assert!(
+            text(&out.stderr).contains("Read-only file system"),
+            "{}",
+            text(&out.stderr)
+        );
+        shell(who, &scratch, "{}", "true");
+        assert!(scratch.path("empty").exists());
+    }
+}
+
+// Without `pinned_links` each name is replaced.
+#[test]
+fn pitfall_34_a_symlinked_protected_name_keeps_leading_where_it_led() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        scratch.file("dotfiles/bashrc", "old");
+        scratch.dir("dotfiles/claude/commands");
+        scratch.dir("dotfiles/hooks");
+        scratch.dir("repo/.git");
+        symlink("dotfiles/bashrc", scratch.path(".bashrc")).unwrap();
+        symlink("dotfiles/claude", scratch.path(".claude")).unwrap();
+        symlink("dotfiles/zshrc", scratch.path(".zshrc")).unwrap();
+        symlink("../../dotfiles/hooks", scratch.path("repo/.git/hooks")).unwrap();
+        scratch.policy(WRITE_HERE);
+        let before = snapshot(&scratch.path(""));
+        let script = "cat .bashrc; for n in .bashrc .claude .zshrc repo/.git/hooks; do rm -f $n; mv $n x; rm -rf x; \
+             ln -sfn /etc/hostname $n; echo evil > $n; echo evil > y; mv -f y $n; rm -f y; done; \
+             echo evil > dotfiles/bashrc; rm -rf dotfiles; mkdir -p dotfiles; echo evil > dotfiles/zshrc; \
+             mkdir dotfiles/claude/agents; echo evil > dotfiles/claude/commands/x; echo evil > dotfiles/hooks/pre-commit; \
+             mv repo/.git repo/git";
+        let out = shell(who, &scratch, WRITE_HERE, script);
+        assert!(
+            text(&out.stdout).starts_with("old"),
+            "{}",
+            text(&out.stderr)
+        );
+        assert_unchanged(&scratch.path(""), &before, &text(&out.stderr));
+    }
+}
+
+// Without `led_out`, and with matches of allow globs taken through links, each opens.
+#[test]
+fn pitfall_34_a_link_that_could_have_been_planted_opens_nothing() {
+    for who in everyone() {
+        let (scratch, outside) = (Scratch::new(), Scratch::new());
+        outside.file("file", "old");
+        scratch.dir("work/real");
+        symlink(outside.path(""), scratch.path("work/out")).unwrap();
+        symlink("real", scratch.path("work/fine")).unwrap();
+        let planted = r#"{"filesystem": {"allowWrite": ["@/work", "@/work/out"]}}"#;
+        let out = shell(who, &scratch, planted, "echo evil > work/out/file");
+        assert_status(&out, 125);
+        let said = text(&out.stderr);
+        assert!(
+            said.contains("filesystem.allowWrite[1]: leads to"),
+            "{said}"
+        );
+        let matched = r#"{"filesystem": {"allowWrite": ["@/work/*"]}}"#;
+        let out = shell(
+            who,
+            &scratch,
+            matched,
+            "echo evil > work/out/file; echo > work/real/new && echo new",
+        );
+        assert_eq!(text(&out.stdout), "new\n");
+        // A link to what may be written anyway harms nobody; one that only the user
+        // could make is theirs to follow.
+        let inner = r#"{"filesystem": {"allowWrite": ["@/work", "@/work/fine"]}}"#;
+        assert_status(&shell(who, &scratch, inner, "echo > work/fine/x"), 0);
+        let named = r#"{"filesystem": {"allowWrite": ["@/work/out"]}}"#;
+        assert_eq!(fs::read_to_string(outside.path("file")).unwrap(), "old");
+        assert_status(&shell(who, &scratch, named, "echo new > work/out/file"), 0);
+    }
+}
+
+// Without `Rule::Pinned` for the links of a rule, the link is replaced.
+#[test]
+fn pitfall_34_denied_through_links_is_denied_under_every_name() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        scratch.file("real/secret", "s3cret");
+        scratch.file("real/conf", "old");
+        symlink("real", scratch.path("one")).unwrap();
+        symlink("one/secret", scratch.path("two")).unwrap();
+        let policy = r#"{"filesystem": {"allowWrite": ["@"],
+            "denyRead": ["@/two", "@/one/secret"], "denyWrite": ["@/one/conf"]}}"#;
+        let out = shell(
+            who,
+            &scratch,
+            policy,
+            "cat two one/secret real/secret; echo evil > real/conf; rm -f one; mv one three; mkdir one; echo evil > one/conf; cat one/conf",
+        );
+        assert_eq!(text(&out.stdout), "old", "{}", text(&out.stderr));
+        assert_eq!(fs::read_to_string(scratch.path("one/conf")).unwrap(), "old");
+    }
+}
+
+// With an unseen place taken for an absent one, the secret is read.
+#[test]
+fn pitfall_35_what_cannot_be_looked_at_is_hidden_whole() {
+    // Root can look at everything.
+    let who = if is_root() { Who::Nobody } else { Who::Me };
+    let scratch = Scratch::new();
+    let at = scratch.path("");
+    let prepare = "mkdir -p locked/deep repo/x && echo s3cret > locked/deep/key && chmod 0 locked && \
+                   mkdir -p shut && echo s3cret > shut/a.pem && chmod 0 shut";
+    assert_status(&outside(who, &at, prepare), 0);
+    let policy =
+        r#"{"filesystem": {"allowWrite": ["@"], "denyRead": ["@/locked/deep/key", "@/**/*.pem"]}}"#;
+    let script = "chmod 755 locked shut; cat locked/deep/key shut/a.pem; mkdir shut/.vscode; ls -A locked shut";
+    let out = shell(who, &scratch, policy, script);
+    assert_eq!(
+        text(&out.stdout),
+        "locked:\n\nshut:\n",
+        "{}",
+        text(&out.stderr)
+    );
+    // And what cannot be searched for always-denied names is not writable.
+    let out = shell(
+        who,
+        &scratch,
+        WRITE_HERE,
+        "chmod 755 shut && touch shut/.bashrc && echo written",
+    );
+    assert_eq!(text(&out.stdout), "");
+    outside(who, &at, "chmod 755 locked shut");
+}
+
+#[test]
+fn pitfall_36_hiding_the_root_hides_all_but_what_is_opened() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        scratch.file("work/note", "note");
+        scratch.file("secret", "s3cret");
+        let policy = r#"{"filesystem": {"denyRead": ["/"],
+            "allowRead": ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", "@/work"], "allowWrite": ["@/work"]}}"#;
+        let file = scratch.policy(policy);
+        let mut command = srt(who, &scratch.path("work"));
+        command.arg("-s").arg(file);
+        command.args(["-c", "cat note; echo; echo > new && ls /; ls /etc; cat ../secret; ls /root /home /var; touch /x /etc/x"]);
+        let out = finish(command);
+        let said = text(&out.stdout);
+        assert!(said.starts_with("note\n"), "{said}{}", text(&out.stderr));
+        assert!(
+            said.contains("/root:\n") && !said.contains("s3cret"),
+            "{said}"
+        );
+        assert!(scratch.path("work/new").exists());
+        // With the working directory hidden too, nothing is run.
+        let out = shell(
+            who,
+            &scratch,
+            r#"{"filesystem": {"denyRead": ["/"]}}"#,
+            "true",
+        );
+        assert_status(&out, 125);
+        assert!(text(&out.stderr).contains("filesystem.denyRead[0]: hides the working directory"));
+    }
+}
+
+// With the walk following links, or `[id]` taken for a set, the tables differ.
+#[test]
+fn pitfall_38_globs_meet_cycles_odd_names_and_types() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        scratch.dir("a");
+        symlink("..", scratch.path("a/up")).unwrap();
+        symlink("loop", scratch.path("loop")).unwrap();
+        scratch.file("pages/[id]/key.pem", "s3cret");
+        scratch.file("pages/i/key.pem", "s3cret");
+        scratch.file("new\nline/key.pem", "s3cret");
+        let odd = scratch
+            .path("")
+            .join(std::ffi::OsStr::from_bytes(b"\xff\xfe"));
+        fs::create_dir(&odd).unwrap();
+        fs::write(odd.join("key.pem"), "s3cret").unwrap();
+        Command::new("mkfifo")
+            .arg(scratch.path("fifo.pem"))
+            .status()
+            .unwrap();
+        let count = "find . -name '*.pem' -exec cat {} \\;";
+        let out = shell(
+            who,
+            &scratch,
+            r#"{"filesystem": {"denyRead": ["@/**/*.pem"]}}"#,
+            count,
+        );
+        assert_eq!(text(&out.stdout), "", "{}", text(&out.stderr));
+        assert_eq!(text(&out.stderr).matches("Permission denied").count(), 5);
+        let out = shell(
+            who,
+            &scratch,
+            r#"{"filesystem": {"denyRead": ["@/pages/\\[id]/*"]}}"#,
+            "cat pages/*/key.pem",
+        );
+        assert_eq!(text(&out.stdout), "s3cret");
+        let literal =
+            r#"{"filesystem": {"denyRead": [{"path": "@/pages/[id]", "literal": true}]}}"#;
+        let out = shell(who, &scratch, literal, "cat pages/*/key.pem");
+        assert_eq!(text(&out.stdout), "s3cret");
+        let out = shell(
+            who,
+            &scratch,
+            r#"{"filesystem": {"denyRead": ["@/pages/[id]/*"]}}"#,
+            "cat pages/*/key.pem",
+        );
+        assert_eq!(text(&out.stdout), "s3cret");
+        assert!(scratch.path("pages/[id]").exists());
+    }
+}
+
+#[test]
+fn pitfall_38_write_globs_hold_in_both_lists() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        scratch.file("packages/a/x", "old");
+        scratch.file("packages/b/x", "old");
+        scratch.file("packages/b/keep.lock", "old");
+        let policy =
+            r#"{"filesystem": {"allowWrite": ["@/packages/*"], "denyWrite": ["@/**/*.lock"]}}"#;
+        let script = "for f in packages/a/x packages/b/x packages/b/keep.lock; do echo new > $f; done; \
+                      rm -f packages/b/keep.lock; mv packages/b/keep.lock x; mv packages/b packages/c; echo > packages/y";
+        shell(who, &scratch, policy, script);
+        let read = |name: &str| fs::read_to_string(scratch.path(name)).unwrap();
+        assert_eq!(read("packages/a/x") + &read("packages/b/x"), "new\nnew\n");
+        assert_eq!(read("packages/b/keep.lock"), "old");
+        assert!(!scratch.path("packages/y").exists());
+    }
+}
+
+// With a file on disk obeyed, or the depth counted from one too few, names are open.
+#[test]
+fn pitfall_33_nothing_on_disk_steers_the_search() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        for name in [".ignore", ".gitignore", ".rgignore", ".fdignore"] {
+            scratch.file(name, "*\n");
+        }
+        let names = [
+            "node_modules/p/.npmrc",
+            "a/b/.bashrc",
+            ".hidden/.vscode/x",
+            "a/b/.git/hooks/x",
+            "a/b/.claude/agents/x",
+        ];
+        for name in names {
+            scratch.file(name, "old");
+        }
+        scratch.file("a/b/c/.bashrc", "old");
+        for name in names {
+            shell(
+                who,
+                &scratch,
+                WRITE_HERE,
+                &format!("echo new > {name}; rm -rf {name}"),
+            );
+            assert_eq!(
+                fs::read_to_string(scratch.path(name)).unwrap(),
+                "old",
+                "{name}"
+            );
+        }
+        // One level below the depth, and in it once the settings say so.
+        let deeper = r#"{"mandatoryDenySearchDepth": 4, "filesystem": {"allowWrite": ["@"]}}"#;
+        shell(who, &scratch, deeper, "echo new > a/b/c/.bashrc");
+        assert_eq!(
+            fs::read_to_string(scratch.path("a/b/c/.bashrc")).unwrap(),
+            "old"
+        );
+        shell(who, &scratch, WRITE_HERE, "echo new > a/b/c/.bashrc");
+        assert_eq!(
+            fs::read_to_string(scratch.path("a/b/c/.bashrc")).unwrap(),
+            "new\n"
+        );
+    }
+}
+
+#[test]
+fn pitfall_40_a_plan_too_long_for_bubblewrap_is_folded_or_names_the_rule() {
+    let scratch = Scratch::new();
+    scratch.dir("keys");
+    scratch.dir("mixed");
+    for n in 0..3_500 {
+        fs::write(scratch.path(&format!("keys/{n}.pem")), "s3cret").unwrap();
+        fs::write(scratch.path(&format!("mixed/{n}.pem")), "s3cret").unwrap();
+    }
+    fs::write(scratch.path("mixed/readme"), "note").unwrap();
+    for who in everyone() {
+        let folded = r#"{"filesystem": {"denyRead": ["@/keys/*.pem"]}}"#;
+        let out = shell(
+            who,
+            &scratch,
+            folded,
+            "ls keys; cat mixed/readme; cat mixed/1.pem",
+        );
+        assert_eq!(text(&out.stdout), "notes3cret", "{}", text(&out.stderr));
+        let long = r#"{"filesystem": {"denyRead": ["@/none/*", "@/mixed/*.pem"]}}"#;
+        let out = shell(who, &scratch, long, "true");
+        assert_status(&out, 125);
+        let said = text(&out.stderr);
+        assert!(
+            said.contains("filesystem.denyRead[1]: has 3500 places"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn pitfall_41_where_nothing_can_be_made_the_denial_holds_without_a_placeholder() {
+    if !is_root() {
+        return skip("directories of others", "it takes root to make them");
+    }
+    let scratch = Scratch::new();
+    fs::create_dir(scratch.path("roots")).unwrap();
+    let policy = scratch.policy(r#"{"filesystem": {"allowWrite": ["."]}}"#);
+    let mut command = srt(Who::Nobody, &scratch.path("roots"));
+    command
+        .arg("-s")
+        .arg(policy)
+        .args(["-c", "touch .bashrc || echo refused"]);
+    assert_eq!(text(&finish(command).stdout), "refused\n");
+    // One's own directory, which the command could open up, is an error.
+    outside(Who::Nobody, &scratch.path(""), "mkdir own && chmod 555 own");
+    let mut command = srt(Who::Nobody, &scratch.path("own"));
+    command
+        .arg("-s")
+        .arg(scratch.path("policy.json"))
+        .args(["-c", "chmod 755 .; touch .bashrc"]);
+    let out = finish(command);
+    assert_status(&out, 125);
+    assert!(
+        text(&out.stderr).contains("cannot be held"),
+        "{}",
+        text(&out.stderr)
+    );
+}
+
+#[test]
+fn a_denied_path_that_is_absent_cannot_be_made() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        scratch.policy(WRITE_HERE);
+        let policy = r#"{"filesystem": {"allowWrite": ["@"],
+            "denyWrite": ["@/dist/", "@/a/b/c", "@/conf"], "denyRead": ["@/secret"]}}"#;
+        scratch.policy(policy);
+        let before = snapshot(&scratch.path(""));
+        let script = "mkdir -p dist a/b; echo evil > a/b/c; echo evil > dist/x; echo evil > conf; \
+                      echo evil > secret; rm -rf dist a conf secret; mv dist z; ls -A dist a";
+        let out = shell(who, &scratch, policy, script);
+        assert_eq!(text(&out.stdout), "a:\n\ndist:\n");
+        assert_unchanged(&scratch.path(""), &before, "");
+    }
+}
+
+#[test]
+fn writing_everywhere_still_leaves_what_is_denied_and_the_kernels_settings() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        scratch.file("no/file", "old");
+        scratch.file(".git/config", "old");
+        let policy = r#"{"filesystem": {"allowWrite": ["/"], "denyWrite": ["@/no"]}}"#;
+        let script = "echo yes > yes; echo new > no/file; echo new > .git/config; mv no x; mv .git x; \
+             for f in /proc/sys/kernel/core_pattern /proc/sysrq-trigger /sys/kernel/uevent_helper /sys/power/state; \
+             do test -w $f && echo $f; done; cd ..; mv $OLDPWD x";
+        let out = shell(who, &scratch, policy, script);
+        assert_eq!(text(&out.stdout), "", "{}", text(&out.stderr));
+        assert!(scratch.path("yes").exists());
+        assert_eq!(fs::read_to_string(scratch.path("no/file")).unwrap(), "old");
+        assert_eq!(
+            fs::read_to_string(scratch.path(".git/config")).unwrap(),
+            "old"
+        );
+        fs::remove_file(scratch.path("yes")).unwrap();
+    }
+}
+
+#[test]
+fn spellings_of_a_path_mean_the_same() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        scratch.file("sub/secret/key", "s3cret");
+        symlink("sub/secret", scratch.path("short")).unwrap();
+        for path in [
+            "@/sub/secret",
+            "@/sub/secret/",
+            "@//sub/./secret//",
+            "sub/secret",
+            "./sub/../sub/secret",
+            "~/sub/secret",
+            "~/sub/secret/**",
+            "short",
+            "short/key",
+            "s*/s?cret/[!a]ey",
+            "**/key",
+        ] {
+            let policy = format!(r#"{{"filesystem": {{"denyRead": [{path:?}]}}}}"#);
+            let out = shell(who, &scratch, &policy, "cat sub/secret/key short/key; true");
+            assert_eq!(text(&out.stdout), "", "{path}");
+            assert_status(&out, 0);
+        }
+    }
+}
+
+#[test]
+fn what_is_opened_inside_what_is_hidden_keeps_its_links() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        scratch.file("data/project/note", "note");
+        scratch.file("home/key", "s3cret");
+        symlink("../data/project", scratch.path("home/project")).unwrap();
+        let policy = r#"{"filesystem": {"denyRead": ["@/home"], "allowRead": ["@/home/project"]}}"#;
+        let out = shell(
+            who,
+            &scratch,
+            policy,
+            "cat home/project/note home/key; ls home",
+        );
+        assert_eq!(text(&out.stdout), "noteproject\n", "{}", text(&out.stderr));
+    }
+}
+
+// Renaming between directories of which one lies above a protected name crosses a mount,
+// as between file systems.
+#[test]
+fn everything_else_moves_across_directories_with_its_hard_links() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        scratch.file("pinned/.npmrc", "old");
+        let script = "set -e; mkdir -p a/b c; echo x > a/b/f; ln a/b/f c/g; mv a/b c/b; mv c d; mv d/g top; \
+             test $(stat -c %h top) = 2; python3 -c 'import os; os.rename(\"d/b\", \"e\"); os.link(\"e/f\", \"h\")'; \
+             echo y > pinned/y; mv pinned/y y; rm -r e d a h top y; echo done";
+        let out = shell(who, &scratch, WRITE_HERE, script);
+        assert_eq!(text(&out.stdout), "done\n", "{}", text(&out.stderr));
+    }
+}
