@@ -453,9 +453,10 @@ fn pitfall_29_a_placeholder_that_was_taken_into_use_is_not_removed() {
         // Somebody outside needs the names.
         fs::remove_file(scratch.path(".npmrc")).unwrap();
         fs::write(scratch.path(".npmrc"), "").unwrap();
-        fs::write(scratch.path(".vscode/settings.json"), "{}").unwrap();
+        fs::remove_file(scratch.path(".vscode")).unwrap();
+        fs::create_dir(scratch.path(".vscode")).unwrap();
         go_on(child);
-        assert!(scratch.path(".npmrc").exists() && scratch.path(".vscode/settings.json").exists());
+        assert!(scratch.path(".npmrc").exists() && scratch.path(".vscode").exists());
         assert!(!scratch.path(".bashrc").exists());
     }
 }
@@ -821,9 +822,9 @@ fn a_denied_path_that_is_absent_cannot_be_made() {
         scratch.policy(policy);
         let before = snapshot(&scratch.path(""));
         let script = "mkdir -p dist a/b; echo evil > a/b/c; echo evil > dist/x; echo evil > conf; \
-                      echo evil > secret; rm -rf dist a conf secret; mv dist z; ls -A dist a";
+                      echo evil > secret; rm -rf dist a conf secret; mv dist z; cat dist a conf secret";
         let out = shell(who, &scratch, policy, script);
-        assert_eq!(text(&out.stdout), "a:\n\ndist:\n");
+        assert_eq!(text(&out.stdout), "");
         assert_unchanged(&scratch.path(""), &before, "");
     }
 }

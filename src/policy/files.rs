@@ -18,11 +18,11 @@ pub enum Kind {
 /// What holds the place of a name that must not be created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Placeholder {
-    /// An empty directory, which git does not list.
-    Directory,
-    /// A socket, which git does not list either and nobody can open; inside, an empty
-    /// file covers it.
+    /// A socket: git neither lists nor cleans it away, and nobody can open it. Inside,
+    /// an empty file covers it.
     Socket,
+    /// An empty directory, where only git looks and finds nothing in it.
+    Directory,
     /// An empty file, where only git looks and finds nothing in it.
     Empty,
     /// A file with a `.` in it: git takes an empty `commondir` for a fault, and this

@@ -86,8 +86,6 @@ pub enum Place {
         above: Vec<u8>,
         /// The first component that is missing.
         name: Vec<u8>,
-        /// What can hold its place.
-        placeholder: Placeholder,
         /// The path as the settings have it, made absolute.
         wanted: Vec<u8>,
     },
@@ -167,13 +165,9 @@ fn entries(resolved: &Resolved, facts: &Facts) -> Vec<Entry> {
             let hold = hold.filter(|_| denies(resolved.rule));
             vec![entry(path, *kind, hold)]
         }
-        Place::Absent {
-            above,
-            name,
-            placeholder,
-            ..
-        } if denies(resolved.rule) => {
-            vec![entry(&join(above, name), Kind::Absent, Some(*placeholder))]
+        Place::Absent { above, name, .. } if denies(resolved.rule) => {
+            let hold = Some(Placeholder::Socket);
+            vec![entry(&join(above, name), Kind::Absent, hold)]
         }
         // Cannot look is not absent: what can be seen of the way is denied.
         Place::Unseen { above, .. } if denies(resolved.rule) => {

@@ -26,67 +26,64 @@ const GIT: &str = "git runs programs that it names";
 const HOOKS: &str = "git runs what lies in it";
 const WHERE: &str = "it says where git finds its configuration";
 
-const fn plain(name: &'static [u8], placeholder: Placeholder, reason: &'static str) -> Row {
+const fn row(
+    inside: Option<&'static [u8]>,
+    name: &'static [u8],
+    placeholder: Placeholder,
+    reason: &'static str,
+) -> Row {
     Row {
-        inside: None,
+        inside,
         name,
         placeholder,
         reason,
     }
 }
 
-const fn file(name: &'static [u8], reason: &'static str) -> Row {
-    plain(name, Placeholder::Socket, reason)
+const fn name(name: &'static [u8], reason: &'static str) -> Row {
+    row(None, name, Placeholder::Socket, reason)
 }
 
-const fn directory(
-    inside: Option<&'static [u8]>,
-    name: &'static [u8],
-    reason: &'static str,
-) -> Row {
-    Row {
-        inside,
-        name,
-        placeholder: Placeholder::Directory,
-        reason,
-    }
+const fn git(name: &'static [u8], placeholder: Placeholder, reason: &'static str) -> Row {
+    row(None, name, placeholder, reason)
 }
 
 /// Names in any directory.
 const NAMES: &[Row] = &[
-    file(b".gitconfig", GIT),
-    file(b".gitmodules", GIT),
-    file(b".bashrc", SHELL),
-    file(b".bash_profile", SHELL),
-    file(b".bash_login", SHELL),
-    file(b".bash_logout", SHELL),
-    file(b".profile", SHELL),
-    file(b".zshrc", SHELL),
-    file(b".zprofile", SHELL),
-    file(b".zshenv", SHELL),
-    file(b".zlogin", SHELL),
-    file(b".zlogout", SHELL),
-    file(b".envrc", "direnv runs it"),
-    file(b".ripgreprc", "ripgrep runs the preprocessor it names"),
-    file(b".mcp.json", AGENT),
-    file(b".mcp-settings.json", AGENT),
-    file(b".npmrc", PACKAGES),
-    file(b".yarnrc", PACKAGES),
-    file(b".yarnrc.yml", PACKAGES),
-    directory(None, b".vscode", EDITOR),
-    directory(None, b".idea", EDITOR),
-    directory(Some(b".claude"), b"commands", AGENT),
-    directory(Some(b".claude"), b"agents", AGENT),
+    name(b".gitconfig", GIT),
+    name(b".gitmodules", GIT),
+    name(b".bashrc", SHELL),
+    name(b".bash_profile", SHELL),
+    name(b".bash_login", SHELL),
+    name(b".bash_logout", SHELL),
+    name(b".profile", SHELL),
+    name(b".zshrc", SHELL),
+    name(b".zprofile", SHELL),
+    name(b".zshenv", SHELL),
+    name(b".zlogin", SHELL),
+    name(b".zlogout", SHELL),
+    name(b".envrc", "direnv runs it"),
+    name(b".ripgreprc", "ripgrep runs the preprocessor it names"),
+    name(b".mcp.json", AGENT),
+    name(b".mcp-settings.json", AGENT),
+    name(b".npmrc", PACKAGES),
+    name(b".yarnrc", PACKAGES),
+    name(b".yarnrc.yml", PACKAGES),
+    name(b".vscode", EDITOR),
+    name(b".idea", EDITOR),
+    row(Some(CLAUDE), b"commands", Placeholder::Socket, AGENT),
+    row(Some(CLAUDE), b"agents", Placeholder::Socket, AGENT),
 ];
 
 /// Names in a git directory, whatever that is called (gitrepository-layout(5)).
 const GIT_NAMES: &[Row] = &[
-    directory(None, b"hooks", HOOKS),
-    plain(CONFIG, Placeholder::Empty, GIT),
-    plain(b"config.worktree", Placeholder::Empty, GIT),
-    plain(b"commondir", Placeholder::CommonDir, WHERE),
+    git(b"hooks", Placeholder::Directory, HOOKS),
+    git(CONFIG, Placeholder::Empty, GIT),
+    git(b"config.worktree", Placeholder::Empty, GIT),
+    git(b"commondir", Placeholder::CommonDir, WHERE),
 ];
 
+const CLAUDE: &[u8] = b".claude";
 const CONFIG: &[u8] = b"config";
 const DOT_GIT: &[u8] = b".git";
 

@@ -331,17 +331,8 @@ fn follow(lead: &[u8], kind: Kind, walk: &mut Walk<'_>, facts: &mut Facts) {
             },
         ),
         (Place::Exists { path, kind, hold }, _) => report(path, kind, hold),
-        (
-            Place::Absent {
-                above,
-                name,
-                placeholder,
-                ..
-            },
-            known_as,
-        ) => {
-            let placeholder = known_as.map_or(placeholder, |_| Placeholder::Directory);
-            report(join(&above, &name), Kind::Absent, Some(placeholder));
+        (Place::Absent { above, name, .. }, _) => {
+            report(join(&above, &name), Kind::Absent, Some(Placeholder::Socket));
         }
         (Place::Unseen { above, .. }, _) => report(above, Kind::Directory, None),
     }

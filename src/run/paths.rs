@@ -41,7 +41,7 @@ pub fn resolve(wanted: &[u8]) -> Result<Resolution, String> {
     let mut ahead: VecDeque<Vec<u8>> = components(wanted).collect();
     let mut at = b"/".to_vec();
     let mut kind = Kind::Directory;
-    let mut hold = Some(Placeholder::Directory);
+    let mut hold = None;
     let mut links = Vec::new();
     let directory = wanted.ends_with(b"/");
     while let Some(name) = ahead.pop_front() {
@@ -62,15 +62,9 @@ pub fn resolve(wanted: &[u8]) -> Result<Resolution, String> {
                         path(&next).display()
                     ));
                 }
-                let placeholder = if directory || !ahead.is_empty() {
-                    Placeholder::Directory
-                } else {
-                    Placeholder::Socket
-                };
                 let place = Place::Absent {
                     above: at,
                     name,
-                    placeholder,
                     wanted: wanted.to_vec(),
                 };
                 return Ok(Resolution { place, links });
@@ -101,11 +95,12 @@ pub fn resolve(wanted: &[u8]) -> Result<Resolution, String> {
             continue;
         }
         at = next;
-        (kind, hold) = if found.is_dir() {
-            (Kind::Directory, Some(Placeholder::Directory))
+        kind = if found.is_dir() {
+            Kind::Directory
         } else {
-            (Kind::File, found.is_socket().then_some(Placeholder::Socket))
+            Kind::File
         };
+        hold = found.is_socket().then_some(Placeholder::Socket);
     }
     if directory && kind != Kind::Directory {
         return Err(format!("{} is not a directory", path(&at).display()));

@@ -296,7 +296,11 @@ impl<'a> Walk<'a> {
 
     /// What the search has to say of the directory as a whole; whether it is git's.
     fn search_here(&mut self, at: &[u8], tasks: &Tasks, listing: &Listing) -> bool {
-        let names: HashSet<&[u8]> = listing.iter().map(|(name, _)| name).collect();
+        // A socket is another run's placeholder for what is absent.
+        let there = listing
+            .iter()
+            .filter(|(_, kind)| *kind != EntryType::Socket);
+        let names: HashSet<&[u8]> = there.map(|(name, _)| name).collect();
         let has = |name: &[u8]| names.contains(name);
         let name = tasks.known_as.unwrap_or(protected::last(at));
         if protected::is_git(name, has) {
@@ -363,7 +367,6 @@ impl<'a> Walk<'a> {
         if tasks.names > 0 || tasks.known_as.is_some() {
             if let Some(reason) = protected::reason(inside, name, plain(kind)) {
                 let (kind, hold) = match kind {
-                    EntryType::Directory => (Kind::Directory, Some(Placeholder::Directory)),
                     // Another run's placeholder: nothing else of these names is one.
                     EntryType::Socket => (Kind::Absent, Some(Placeholder::Socket)),
                     other => (plain(other), None),
