@@ -5,10 +5,11 @@ use std::os::unix::ffi::OsStringExt;
 
 use sandbox_runtime::args;
 use sandbox_runtime::parse::Status;
+use sandbox_runtime::parse::glob::{PathPattern, path_pattern};
 use sandbox_runtime::parse::host::{self, List};
 use sandbox_runtime::parse::http::request_head;
 use sandbox_runtime::parse::settings;
-use sandbox_runtime::parse::{json, socks};
+use sandbox_runtime::parse::{gitlink, holds, json, socks};
 use sandbox_runtime::policy::network::Network;
 use sandbox_runtime::proxy::conversation::{Action, Conversation, Event};
 
@@ -153,5 +154,57 @@ pub fn args(input: &[u8]) {
         .map(|w| OsString::from_vec(w.to_vec()));
     if let Ok(args::Action::Run(run)) = args::action(words) {
         assert!(!run.argv.is_empty());
+    }
+}
+
+/// Longest path that is tried against a glob here: a naive matcher tries every way.
+const NAIVE: usize = 24;
+
+/// Globs: a pattern, NUL, a path. What is literal matches nothing but itself; `**` in
+/// front takes any directories; the step for directories and the one for files agree.
+pub fn glob(input: &[u8]) {
+    let mut halves = input.splitn(2, |&b| b == 0);
+    let pattern = halves.next().unwrap_or_default();
+    let path = halves.next().unwrap_or_default();
+    let Ok(text) = std::str::from_utf8(pattern) else {
+        return;
+    };
+    let path = path.get(..NAIVE).unwrap_or(path);
+    let Ok(PathPattern::Glob(glob)) = path_pattern(text) else {
+        return;
+    };
+    let names = || path.split(|&b| b == b'/');
+    let mut at = glob.start();
+    let mut matched = false;
+    for name in names() {
+        let ends = glob.ends(at, name);
+        (at, matched) = glob.step(at, name);
+        assert_eq!(ends, matched);
+    }
+    assert_eq!(glob.matches(names()), matched);
+    let relative = text.strip_prefix(&glob.base).unwrap_or_default();
+    if glob.base.is_empty() && !relative.starts_with('/') {
+        let anywhere = format!("**/{text}");
+        if let (true, Ok(PathPattern::Glob(anywhere))) = (matched, path_pattern(&anywhere)) {
+            assert!(anywhere.matches(names()));
+            assert!(anywhere.matches([&b"x"[..], b"y"].into_iter().chain(names())));
+        }
+    }
+}
+
+/// Records of placeholders: printed and read again, they are the same.
+pub fn records(input: &[u8]) {
+    if let Some(held) = holds::holds(input) {
+        let printed: Vec<u8> = held.iter().flat_map(holds::record).collect();
+        assert_eq!(holds::holds(&printed), Some(held));
+    }
+}
+
+/// git's files: what is found is part of what was given, and could be a path.
+pub fn gitlink(input: &[u8]) {
+    for found in [gitlink::gitdir(input), gitlink::commondir(input)] {
+        let Some(path) = found else { continue };
+        assert!(!path.is_empty() && !path.contains(&0));
+        assert!(input.windows(path.len()).any(|part| part == path));
     }
 }

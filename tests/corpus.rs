@@ -29,4 +29,7 @@ fn every_corpus_holds_its_properties() {
     replay("socks", properties::socks);
     replay("conversation", properties::conversation);
     replay("args", properties::args);
+    replay("glob", properties::glob);
+    replay("records", properties::records);
+    replay("gitlink", properties::gitlink);
 }

@@ -24,6 +24,10 @@ pub struct Glob {
     /// The pattern as it stands in the settings.
     pub written: String,
     parts: Vec<Part>,
+    /// The positions of `**`.
+    anywhere: u64,
+    /// The position behind the last part.
+    end: u64,
 }
 
 /// One component.
@@ -109,9 +113,18 @@ pub fn path_pattern(text: &str) -> Result<PathPattern, &'static str> {
     let root = if text.starts_with('/') { "/" } else { "" };
     let mut base = format!("{root}{}", above.join("/"));
     if !parts.is_empty() {
+        let bits = (0..).map(|index| 1u64.wrapping_shl(index));
+        let anywhere = parts.iter().zip(bits.clone());
+        let anywhere = anywhere.filter(|(part, _)| **part == Part::Directories);
         return Ok(PathPattern::Glob(Glob {
             base,
             written: text.to_owned(),
+            anywhere: anywhere.fold(0, |all, (_, bit)| all | bit),
+            end: parts
+                .iter()
+                .zip(bits)
+                .last()
+                .map_or(1, |(_, bit)| bit.wrapping_shl(1)),
             parts,
         }));
     }
@@ -216,26 +229,31 @@ impl Glob {
         self.close(1)
     }
 
-    /// Takes the name of an entry: where that leads, and whether the entry matches.
+    /// Takes the name of a directory: where that leads, and whether it matches.
     pub fn step(&self, at: Positions, name: &[u8]) -> (Positions, bool) {
-        let mut next = 0u64;
-        for (index, part) in self.parts.iter().enumerate() {
-            let here = 1u64.checked_shl(index_bits(index)).unwrap_or(0);
-            if at.0 & here == 0 {
-                continue;
-            }
-            match part {
-                Part::Directories => next |= here,
-                Part::Name(pattern) => {
-                    if pattern.matches(name) {
-                        next |= here.wrapping_shl(1);
-                    }
+        let mut next = at.0 & self.anywhere;
+        let mut left = at.0 & !self.anywhere;
+        while left != 0 {
+            let here = left & left.wrapping_neg();
+            left ^= here;
+            if let Some(Part::Name(pattern)) = self.parts.get(index(here)) {
+                if pattern.matches(name) {
+                    next |= here.wrapping_shl(1);
                 }
             }
         }
         let Positions(closed) = self.close(next);
-        let end = 1u64.checked_shl(index_bits(self.parts.len())).unwrap_or(0);
-        (Positions(closed & !end), closed & end != 0)
+        (Positions(closed & !self.end), closed & self.end != 0)
+    }
+
+    /// Whether the name of what is no directory matches: [`Glob::step`] without the way
+    /// further down.
+    pub fn ends(&self, at: Positions, name: &[u8]) -> bool {
+        // The last part is a name: see `path_pattern`.
+        match self.parts.last() {
+            Some(Part::Name(pattern)) if at.0 & (self.end >> 1) != 0 => pattern.matches(name),
+            _ => false,
+        }
     }
 
     /// Whether the pattern matches these names below its base.
@@ -248,28 +266,27 @@ impl Glob {
         matched
     }
 
-    /// `**` may stand for no directory at all.
-    fn close(&self, mut at: u64) -> Positions {
-        for (index, part) in self.parts.iter().enumerate() {
-            let here = 1u64.checked_shl(index_bits(index)).unwrap_or(0);
-            if at & here != 0 && *part == Part::Directories {
-                at |= here.wrapping_shl(1);
-            }
-        }
-        Positions(at)
+    /// `**` may stand for no directory at all; no two of them follow one another.
+    fn close(&self, at: u64) -> Positions {
+        Positions(at | (at & self.anywhere).wrapping_shl(1))
     }
 }
 
-/// Positions fit a word: there are at most [`GLOB_PARTS`] parts.
-fn index_bits(index: usize) -> u32 {
-    u32::try_from(index).unwrap_or(u32::MAX)
+/// Which bit is set. There are at most [`GLOB_PARTS`] parts, so all fit a word.
+fn index(bit: u64) -> usize {
+    usize::try_from(bit.trailing_zeros()).unwrap_or(usize::MAX)
 }
 
 impl Name {
     /// Two positions and one place to go back to, the last `*`: at most the length of
     /// the name times that of the pattern, whatever they hold.
     fn matches(&self, name: &[u8]) -> bool {
-        if !name.starts_with(&self.head) || !name.ends_with(&self.tail) {
+        let ends = |byte: Option<&u8>, of: Option<&u8>| byte.is_none() || byte == of;
+        if !ends(self.tail.last(), name.last())
+            || !ends(self.head.first(), name.first())
+            || !name.starts_with(&self.head)
+            || !name.ends_with(&self.tail)
+        {
             return false;
         }
         let mut rest = name;

@@ -98,6 +98,10 @@ pub fn reason(above: &[u8], name: &[u8], kind: Kind) -> Option<&'static str> {
     if name == DOT_GIT {
         return (kind != Kind::Directory).then_some(WHERE);
     }
+    // Most names end here.
+    if name.first() != Some(&b'.') && above != CLAUDE {
+        return None;
+    }
     let is = |row: &&Row| row.name == name && row.inside.is_none_or(|dir| dir == above);
     NAMES.iter().find(is).map(|row| row.reason)
 }
@@ -140,7 +144,7 @@ pub fn absent(above: &[u8], names: Names, has: impl Fn(&[u8]) -> bool) -> Vec<Ro
 /// Whether a directory of this name is looked into even below the search depth, for
 /// the names inside it are in the table.
 pub fn holds_protected(name: &[u8]) -> bool {
-    name.ends_with(DOT_GIT) || NAMES.iter().any(|row| row.inside == Some(name))
+    name.ends_with(DOT_GIT) || name == CLAUDE
 }
 
 /// Whether a directory of this name, of which `has` says what it holds, is a git

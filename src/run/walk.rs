@@ -2,7 +2,7 @@
 //! for the always-denied names together. Each directory is listed once; no symbolic
 //! link is followed, and nothing that lies there is obeyed.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -253,11 +253,17 @@ impl<'a> Walk<'a> {
         let mut below = Tasks::default();
         for &(index, positions) in &tasks.globs {
             let wanted = self.wanted.get(index)?;
+            if kind != EntryType::Directory {
+                if wanted.glob.ends(positions, name) {
+                    self.matched(at, name, kind, index, wanted.rule, listing, &mut below);
+                }
+                continue;
+            }
             let (next, matched) = wanted.glob.step(positions, name);
             if matched {
                 self.matched(at, name, kind, index, wanted.rule, listing, &mut below);
             }
-            if !next.is_empty() && kind == EntryType::Directory {
+            if !next.is_empty() {
                 below.globs.push((index, next));
             }
         }
@@ -297,11 +303,10 @@ impl<'a> Walk<'a> {
     /// What the search has to say of the directory as a whole; whether it is git's.
     fn search_here(&mut self, at: &[u8], tasks: &Tasks, listing: &Listing) -> bool {
         // A socket is another run's placeholder for what is absent.
-        let there = listing
-            .iter()
-            .filter(|(_, kind)| *kind != EntryType::Socket);
-        let names: HashSet<&[u8]> = there.map(|(name, _)| name).collect();
-        let has = |name: &[u8]| names.contains(name);
+        let has = |wanted: &[u8]| {
+            let is = |(name, kind): (&[u8], _)| name == wanted && kind != EntryType::Socket;
+            listing.iter().any(is)
+        };
         let name = tasks.known_as.unwrap_or(protected::last(at));
         if protected::is_git(name, has) {
             for row in protected::git_rows(self.git_config) {
