@@ -910,3 +910,24 @@ fn everything_else_moves_across_directories_with_its_hard_links() {
         assert_eq!(text(&out.stdout), "done\n", "{}", text(&out.stderr));
     }
 }
+
+// Mounts cannot stop a second name of the same file: it is said.
+#[test]
+fn pitfall_37_a_denied_file_with_hard_links_is_told_of() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        scratch.file("a/secret", "s3cret");
+        fs::hard_link(scratch.path("a/secret"), scratch.path("second")).unwrap();
+        let policy = scratch.policy(r#"{"filesystem": {"denyRead": ["@/a/secret"]}}"#);
+        let mut command = srt(who, &scratch.path(""));
+        command
+            .arg("-d")
+            .arg("-s")
+            .arg(policy)
+            .args(["cat", "a/secret"]);
+        let out = finish(command);
+        let said = text(&out.stderr);
+        assert!(said.contains("a/secret: has 2 hard links"), "{said}");
+        assert!(out.stdout.is_empty());
+    }
+}

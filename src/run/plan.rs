@@ -1,7 +1,9 @@
 //! From settings to everything that a run needs, and how it is shown (`--dry-run`).
 
 use std::env;
+use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use super::facts::{self, Own};
@@ -10,11 +12,12 @@ use super::launch::Launch;
 use super::leftovers::Temporary;
 use super::recheck::{self, Check};
 use super::{paths, probe};
-use crate::args::{Mode, Run};
+use crate::args::{Mode, Run, Verbosity};
 use crate::emit::seccomp::{self, Machine};
 use crate::emit::{bwrap, environment};
 use crate::error::{Error, While};
 use crate::limits::BWRAP_ARGUMENTS;
+use crate::policy::files::{Access, Kind};
 use crate::policy::{Facts, Policy};
 
 /// Everything decided before anything is started.
@@ -79,6 +82,9 @@ pub fn make(run: &Run) -> Result<Plan, Error> {
     })?;
     let bwrap = probe::bwrap(settings.bwrap_path.as_deref())?;
     let mut policy = Policy::new(settings, &facts).map_err(told)?;
+    if run.verbosity == Verbosity::Debug {
+        policy.notes.extend(other_names(&policy));
+    }
     let mut holds = None;
     if run.mode == Mode::Execute && !policy.holds.is_empty() {
         let (held, without) = index.hold(temporary.run(), &policy.holds)?;
@@ -137,6 +143,26 @@ fn options(policy: &mut Policy, facts: &Facts, words: [&[u8]; 2]) -> Result<Vec<
             long.arguments
         )
     })
+}
+
+/// Denied files that have hard links: under another name, a mount does not stop anybody.
+fn other_names(policy: &Policy) -> Vec<String> {
+    let places = policy.files.places();
+    let denied = places
+        .iter()
+        .filter(|(_, place)| place.kind == Kind::File && place.access != Access::Write);
+    denied
+        .filter_map(|(path, place)| {
+            let at = paths::path(path);
+            let count = fs::symlink_metadata(at).ok()?.nlink();
+            (count > 1).then(|| {
+                let (at, origin) = (at.display(), place.origin);
+                format!(
+                    "{at}: has {count} hard links, and is denied ({origin}) under this name only"
+                )
+            })
+        })
+        .collect()
 }
 
 /// What `--dry-run` prints: sections of lines, every string quoted as in JSON.
