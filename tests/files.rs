@@ -233,36 +233,50 @@ fn pitfall_28_a_protected_name_that_is_absent_is_not_created() {
     }
 }
 
-// Without `hold` of the search's own roots (Names::Own for all) the home is open.
+// With the search started at neither (`homes` empty), or with Names::Own for all, each
+// name is made.
 #[test]
 fn pitfall_31_absent_names_are_held_at_the_home_and_every_root_from_elsewhere() {
     for who in everyone() {
         let (scratch, elsewhere) = (Scratch::new(), Scratch::new());
-        scratch.dir("home");
+        scratch.dir("all/home");
         scratch.dir("root");
-        let policy = elsewhere.file(
-            "p.json",
-            &format!(
-                r#"{{"filesystem": {{"allowWrite": ["~", {:?}]}}}}"#,
-                scratch.path("root")
-            ),
-        );
-        let script =
-            "cd \"$0\"; echo evil > .bash_profile; echo evil > ../root/.npmrc; echo fine > file";
+        let roots = format!("{:?}, {:?}", scratch.path("all"), scratch.path("root"));
+        let policy = format!(r#"{{"filesystem": {{"allowWrite": [{roots}]}}}}"#);
+        let policy = elsewhere.file("p.json", &policy);
+        let script = "echo evil > .bash_profile; echo evil > ../../root/.npmrc; echo fine > file";
         let mut command = srt(who, &elsewhere.path(""));
         command
-            .env("HOME", scratch.path("home"))
+            .env("HOME", scratch.path("all/home"))
             .arg("-s")
             .arg(&policy);
-        command.args(["sh", "-c", script]).arg(scratch.path("home"));
+        command
+            .args(["sh", "-c", &format!("cd \"$0\"; {script}")])
+            .arg(scratch.path("all/home"));
         finish(command);
-        assert!(scratch.path("home/file").exists());
-        for name in [
-            "home/.bash_profile",
-            "root/.npmrc",
-            "home/.srt-settings.json",
-        ] {
+        assert!(scratch.path("all/home/file").exists());
+        for name in ["all/home/.bash_profile", "root/.npmrc"] {
             assert!(!scratch.path(name).exists(), "{name} as {who:?}");
+        }
+    }
+}
+
+#[test]
+fn pitfall_31_absent_names_are_held_in_a_working_directory_that_a_glob_opens() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        scratch.dir("packages/a/src");
+        let policy = scratch.policy(r#"{"filesystem": {"allowWrite": ["@/pack*/*"]}}"#);
+        for directory in ["packages/a", "packages/a/src"] {
+            let mut command = srt(who, &scratch.path(directory));
+            command.arg("-s").arg(&policy);
+            command.args(["-c", "echo evil > .envrc; echo fine > file"]);
+            finish(command);
+            let at = scratch.path(directory);
+            assert!(
+                at.join("file").exists() && !at.join(".envrc").exists(),
+                "{directory}"
+            );
         }
     }
 }
@@ -458,6 +472,14 @@ fn pitfall_29_a_placeholder_that_was_taken_into_use_is_not_removed() {
         go_on(child);
         assert!(scratch.path(".npmrc").exists() && scratch.path(".vscode").exists());
         assert!(!scratch.path(".bashrc").exists());
+        // The same after a kill: the next run knows what it was by the record.
+        let mut child = started(who, &scratch, "true");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        fs::remove_file(scratch.path(".zshrc")).unwrap();
+        fs::write(scratch.path(".zshrc"), "").unwrap();
+        assert_status(&shell(who, &scratch, "{}", "true"), 0);
+        assert!(scratch.path(".zshrc").exists() && !scratch.path(".bashrc").exists());
     }
 }
 
@@ -579,16 +601,15 @@ fn pitfall_35_what_cannot_be_looked_at_is_hidden_whole() {
     let who = if is_root() { Who::Nobody } else { Who::Me };
     let scratch = Scratch::new();
     let at = scratch.path("");
-    let prepare = "mkdir -p locked/deep repo/x && echo s3cret > locked/deep/key && chmod 0 locked && \
+    let prepare = "mkdir -p a/b/c/d/locked && echo s3cret > a/b/c/d/locked/key && chmod 0 a/b/c/d/locked && \
                    mkdir -p shut && echo s3cret > shut/a.pem && chmod 0 shut";
     assert_status(&outside(who, &at, prepare), 0);
-    let policy =
-        r#"{"filesystem": {"allowWrite": ["@"], "denyRead": ["@/locked/deep/key", "@/**/*.pem"]}}"#;
-    let script = "chmod 755 locked shut; cat locked/deep/key shut/a.pem; mkdir shut/.vscode; ls -A locked shut";
+    let policy = r#"{"filesystem": {"allowWrite": ["@"], "denyRead": ["@/a/b/c/d/locked/key", "@/**/*.pem"]}}"#;
+    let script = "cd a/b/c/d; chmod 755 locked; cat locked/key; cd - > /dev/null; chmod 755 shut; cat shut/a.pem; mkdir shut/.vscode; ls -A a/b/c/d/locked shut";
     let out = shell(who, &scratch, policy, script);
     assert_eq!(
         text(&out.stdout),
-        "locked:\n\nshut:\n",
+        "a/b/c/d/locked:\n\nshut:\n",
         "{}",
         text(&out.stderr)
     );
@@ -600,7 +621,7 @@ fn pitfall_35_what_cannot_be_looked_at_is_hidden_whole() {
         "chmod 755 shut && touch shut/.bashrc && echo written",
     );
     assert_eq!(text(&out.stdout), "");
-    outside(who, &at, "chmod 755 locked shut");
+    outside(who, &at, "chmod 755 a/b/c/d/locked shut");
 }
 
 #[test]

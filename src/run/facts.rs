@@ -3,24 +3,23 @@
 
 use std::collections::HashSet;
 use std::env;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::leads::follow;
 use super::paths::{Resolution, path, resolve};
 use super::probe::{Loaded, home};
-use super::walk::{Finds, Tasks, Walk, Wanted};
+use super::tasks::{Finds, Tasks, Wanted};
+use super::walk::Walk;
 use crate::error::{Error, While};
-use crate::limits::GIT_LINK_BYTES;
-use crate::parse::gitlink;
-use crate::parse::glob::Glob;
-use crate::parse::glob::PathPattern;
+use crate::parse::glob::{Glob, PathPattern};
 use crate::parse::settings::PathRule;
-use crate::policy::files::{Kind, Placeholder, Rule, covers, join, parent};
-use crate::policy::protected::{Names, last};
-use crate::policy::{Facts, Found, Place, Resolved};
+use crate::policy::files::{Kind, Rule, covers, join};
+use crate::policy::protected::Names;
+use crate::policy::{Facts, Place, Resolved};
 use crate::sys;
 
 /// What `srt` keeps of its own on the host during the run.
@@ -177,7 +176,9 @@ fn search(
         .map(|&(glob, rule, _)| Wanted { glob, rule })
         .collect();
     let depth = settings.search_depth.get();
-    let mut walk = Walk::new(&wanted, depth, settings.filesystem.git_config);
+    let homes = homes(directory);
+    let git_config = settings.filesystem.git_config;
+    let mut walk = Walk::new(&wanted, depth, git_config, homes.clone());
     for (index, (glob, rule, key)) in globs.iter().enumerate() {
         let wanted = absolute(&glob.base, key, directory)?;
         let found = resolve(&wanted).map_err(|e| Error::Policy(vec![format!("{key}: {e}")]))?;
@@ -198,16 +199,8 @@ fn search(
             glob.written
         ));
     }
-    for (root, absent) in roots(facts, directory) {
-        let names = depth;
-        walk.start(
-            &root,
-            Tasks {
-                names,
-                absent,
-                ..Tasks::default()
-            },
-        );
+    for (root, absent) in roots(facts, homes) {
+        walk.start(&root, Tasks::root(depth, absent));
     }
     let problem = |text: String| Error::Policy(vec![text]);
     let mut followed = HashSet::new();
@@ -218,16 +211,23 @@ fn search(
         }
         for (lead, kind) in &finds.leads {
             if followed.insert(lead.clone()) {
-                follow(lead, *kind, &mut walk, facts);
+                follow(lead, *kind, &mut walk, &mut facts.found);
             }
         }
         take(finds, globs, facts).map_err(problem)?;
     }
 }
 
+/// The working and the home directory, symlinks resolved.
+fn homes(directory: &Path) -> Vec<Vec<u8>> {
+    let home = home().and_then(|home| fs::canonicalize(home).ok());
+    let both = [Some(directory.to_owned()), home].into_iter().flatten();
+    both.map(|at| at.into_os_string().into_vec()).collect()
+}
+
 /// Where to look for always-denied names: every writable root, and in those the working
 /// and the home directory; and whether absent ones are to be held there.
-fn roots(facts: &Facts, directory: &Path) -> Vec<(Vec<u8>, Names)> {
+fn roots(facts: &Facts, homes: Vec<Vec<u8>>) -> Vec<(Vec<u8>, Names)> {
     let written = facts.rules.iter().filter(|r| r.rule == Rule::AllowWrite);
     let mut roots: Vec<Vec<u8>> = written
         .filter_map(|r| match &r.place {
@@ -239,12 +239,9 @@ fn roots(facts: &Facts, directory: &Path) -> Vec<(Vec<u8>, Names)> {
             Place::Exists { .. } | Place::Absent { .. } | Place::Unseen { .. } => None,
         })
         .collect();
-    let home = home().and_then(|home| fs::canonicalize(home).ok());
-    let known = [Some(directory.to_owned()), home];
-    for at in known.into_iter().flatten() {
-        let at = at.into_os_string().into_vec();
-        if roots.iter().any(|root| covers(root, &at)) {
-            roots.push(at);
+    for home in homes {
+        if roots.iter().any(|root| covers(root, &home)) {
+            roots.push(home);
         }
     }
     let hold = |root: Vec<u8>| {
@@ -287,92 +284,4 @@ fn take(finds: Finds, globs: &[(&Glob, Rule, &str)], facts: &mut Facts) -> Resul
         facts.rules.push(resolved(key, *rule, found));
     }
     Ok(())
-}
-
-/// Goes where an always-denied name leads.
-fn follow(lead: &[u8], kind: Kind, walk: &mut Walk<'_>, facts: &mut Facts) {
-    const REASON: &str = "an always-denied name leads to it";
-    let (target, known_as) = match (kind, known_name(lead)) {
-        (Kind::Link, known_as) => (lead.to_vec(), known_as),
-        (_, Some(_)) => match led(lead) {
-            Some(target) => (target, Some(DOT_GIT)),
-            None => return,
-        },
-        (_, None) => return,
-    };
-    // What leads in circles, or through a file, leads nowhere.
-    let Ok(found) = resolve(&target) else {
-        return;
-    };
-    let mut report = |path: Vec<u8>, kind, hold| {
-        facts.found.push(Found {
-            path,
-            kind,
-            hold,
-            reason: REASON,
-        });
-    };
-    for link in found.links {
-        report(link.path, Kind::Link, None);
-    }
-    match (found.place, known_as) {
-        (
-            Place::Exists {
-                path,
-                kind: Kind::Directory,
-                ..
-            },
-            Some(name),
-        ) => walk.start(
-            &path,
-            Tasks {
-                known_as: Some(name),
-                ..Tasks::default()
-            },
-        ),
-        (Place::Exists { path, kind, hold }, _) => report(path, kind, hold),
-        (Place::Absent { above, name, .. }, _) => {
-            report(join(&above, &name), Kind::Absent, Some(Placeholder::Socket));
-        }
-        (Place::Unseen { above, .. }, _) => report(above, Kind::Directory, None),
-    }
-}
-
-const DOT_GIT: &[u8] = b".git";
-
-/// What a lead by this name leads to, if that is a directory with names of its own.
-fn known_name(lead: &[u8]) -> Option<&'static [u8]> {
-    match last(lead) {
-        b".claude" => Some(b".claude"),
-        b"commondir" => Some(DOT_GIT),
-        name if name.ends_with(DOT_GIT) => Some(DOT_GIT),
-        _ => None,
-    }
-}
-
-/// The directory that a `.git` or `commondir` file names.
-fn led(lead: &[u8]) -> Option<Vec<u8>> {
-    let mut content = Vec::new();
-    let most = GIT_LINK_BYTES as u64;
-    // Opening a fifo must not wait for its other end.
-    let file = File::options()
-        .read(true)
-        .custom_flags(sys::dir::NO_WAIT)
-        .open(path(lead))
-        .ok()?;
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
-    file.take(most).read_to_end(&mut content).ok()?;
-    let target = if last(lead) == b"commondir" {
-        gitlink::commondir(&content)?
-    } else {
-        gitlink::gitdir(&content)?
-    };
-    let above = parent(lead)?;
-    Some(if target.starts_with(b"/") {
-        target.to_vec()
-    } else {
-        join(above, target)
-    })
 }

@@ -6,6 +6,7 @@ pub mod facts;
 pub mod holds;
 pub mod inner;
 pub mod launch;
+pub mod leads;
 pub mod leftovers;
 #[cfg(target_os = "linux")]
 pub mod linux;
@@ -16,4 +17,6 @@ pub mod pin;
 pub mod plan;
 pub mod probe;
 pub mod recheck;
+mod search;
+pub mod tasks;
 pub mod walk;

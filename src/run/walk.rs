@@ -3,100 +3,53 @@
 //! link is followed, and nothing that lies there is obeyed.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
 use super::paths::path;
-use crate::limits::{GIT_MODULE_LEVELS, MATCHES, WALK, WALK_ENTRIES, WALK_LEVELS};
-use crate::parse::glob::{Glob, Positions};
+use super::tasks::{Finds, Tasks, Wanted};
+use crate::limits::{MATCHES, WALK, WALK_ENTRIES, WALK_LEVELS};
 use crate::parse::settings::GitConfig;
 use crate::policy::Found;
-use crate::policy::files::{FRESH, Kind, Placeholder, Rule, join};
-use crate::policy::protected::{self, Names};
+use crate::policy::files::{FRESH, Kind, Rule, covers};
+use crate::policy::protected::Names;
 use crate::sys::dir::{EntryType, ListingBuffer, open_directory};
-
-/// A glob of the settings.
-#[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
-    /// The pattern.
-    pub glob: &'a Glob,
-    /// What is said of its matches.
-    pub rule: Rule,
-}
-
-/// What is looked for in a directory.
-#[derive(Clone, Debug, Default)]
-pub struct Tasks {
-    /// Globs, and how far each has come.
-    pub globs: Vec<(usize, Positions)>,
-    /// Levels left in the search for always-denied names.
-    pub names: u8,
-    /// Levels left in the search for git directories of submodules and worktrees.
-    pub modules: u8,
-    /// The name by which something leads here, where that says what it is.
-    pub known_as: Option<&'static [u8]>,
-    /// Which always-denied names are to be held here though they are absent.
-    pub absent: Names,
-}
-
-impl Tasks {
-    fn is_empty(&self) -> bool {
-        self.globs.is_empty() && !self.searches()
-    }
-
-    fn searches(&self) -> bool {
-        self.names > 0 || self.modules > 0 || self.known_as.is_some()
-    }
-
-    /// Takes on what another start wants of the same directory.
-    pub fn merge(&mut self, other: Self) {
-        self.globs.extend(other.globs);
-        self.names = self.names.max(other.names);
-        self.modules = self.modules.max(other.modules);
-        self.known_as = self.known_as.or(other.known_as);
-        if other.absent == Names::All {
-            self.absent = Names::All;
-        }
-    }
-}
-
-/// What was found.
-#[derive(Debug, Default)]
-pub struct Finds {
-    /// Matches of globs: which, where, and what lies there.
-    pub matches: Vec<(usize, Vec<u8>, Kind)>,
-    /// Always-denied names.
-    pub found: Vec<Found>,
-    /// Entries in each directory in which a deny glob has matched.
-    pub sizes: BTreeMap<Vec<u8>, usize>,
-    /// Files and links that lead to a git directory elsewhere (`.git`, `commondir`),
-    /// or to a directory whose names are in the table.
-    pub leads: Vec<(Vec<u8>, Kind)>,
-}
 
 /// The walk.
 pub struct Walk<'a> {
     wanted: &'a [Wanted<'a>],
     starts: BTreeMap<Vec<u8>, Tasks>,
     depth: u8,
-    git_config: GitConfig,
+    /// The working and the home directory.
+    homes: Vec<Vec<u8>>,
+    pub(super) git_config: GitConfig,
     entries: usize,
     until: Instant,
     buffer: ListingBuffer,
-    finds: Finds,
+    pub(super) finds: Finds,
+}
+
+/// An entry of a directory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen<'a> {
+    /// The directory.
+    pub at: &'a [u8],
+    /// Its name.
+    pub name: &'a [u8],
+    /// What it is; known.
+    pub kind: EntryType,
 }
 
 /// The listing of one directory: names in one string, to save an allocation each.
 #[derive(Default)]
-struct Listing {
+pub(super) struct Listing {
     names: Vec<u8>,
     entries: Vec<(usize, EntryType)>,
 }
 
 impl Listing {
-    fn iter(&self) -> impl Iterator<Item = (&[u8], EntryType)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], EntryType)> {
         let mut from = 0;
         self.entries.iter().map(move |&(end, kind)| {
             let name = self.names.get(from..end).unwrap_or_default();
@@ -107,12 +60,19 @@ impl Listing {
 }
 
 impl<'a> Walk<'a> {
-    /// A walk for these globs and, `depth` levels down, always-denied names.
-    pub fn new(wanted: &'a [Wanted<'a>], depth: u8, git_config: GitConfig) -> Self {
+    /// A walk for these globs and, `depth` levels down, always-denied names. Below a
+    /// place that a glob makes writable, all of them are held in the `homes`.
+    pub fn new(
+        wanted: &'a [Wanted<'a>],
+        depth: u8,
+        git_config: GitConfig,
+        homes: Vec<Vec<u8>>,
+    ) -> Self {
         Self {
             wanted,
             starts: BTreeMap::new(),
             depth,
+            homes,
             git_config,
             entries: 0,
             until: Instant::now() + WALK,
@@ -174,7 +134,10 @@ impl<'a> Walk<'a> {
         let git = tasks.searches() && self.search_here(at, &tasks, &listing);
         let own = at.len();
         for (name, kind) in listing.iter() {
-            let Some(below) = self.entry(at, name, kind, &tasks, git, &listing) else {
+            let Some(seen) = Seen::new(at, name, kind) else {
+                continue;
+            };
+            let Some(below) = self.entry(&seen, &tasks, git, &listing) else {
                 continue;
             };
             if at.last() != Some(&b'/') {
@@ -242,182 +205,61 @@ impl<'a> Walk<'a> {
     /// One entry: what it matches; the tasks for what is below it, if it is a directory.
     fn entry(
         &mut self,
-        at: &[u8],
-        name: &[u8],
-        kind: EntryType,
+        seen: &Seen<'_>,
         tasks: &Tasks,
         git: bool,
         listing: &Listing,
     ) -> Option<Tasks> {
-        let kind = known(kind, at, name)?;
         let mut below = Tasks::default();
         for &(index, positions) in &tasks.globs {
             let wanted = self.wanted.get(index)?;
-            if kind != EntryType::Directory {
-                if wanted.glob.ends(positions, name) {
-                    self.matched(at, name, kind, index, wanted.rule, listing, &mut below);
+            let matched = if seen.kind == EntryType::Directory {
+                let (next, matched) = wanted.glob.step(positions, seen.name);
+                if !next.is_empty() {
+                    below.globs.push((index, next));
                 }
-                continue;
-            }
-            let (next, matched) = wanted.glob.step(positions, name);
+                matched
+            } else {
+                wanted.glob.ends(positions, seen.name)
+            };
             if matched {
-                self.matched(at, name, kind, index, wanted.rule, listing, &mut below);
-            }
-            if !next.is_empty() {
-                below.globs.push((index, next));
+                self.matched(seen, index, wanted.rule, listing, &mut below);
             }
         }
         if tasks.searches() {
-            self.search(at, name, kind, tasks, git, &mut below);
+            self.search(seen, tasks, git, &mut below);
         }
-        (kind == EntryType::Directory).then_some(below)
+        (seen.kind == EntryType::Directory).then_some(below)
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn matched(
         &mut self,
-        at: &[u8],
-        name: &[u8],
-        kind: EntryType,
+        seen: &Seen<'_>,
         index: usize,
         rule: Rule,
         listing: &Listing,
         below: &mut Tasks,
     ) {
         let allows = matches!(rule, Rule::AllowRead | Rule::AllowWrite);
-        if kind == EntryType::Link && allows {
+        if seen.kind == EntryType::Link && allows {
             // Whoever could plant a link could open what it leads to.
             return;
         }
         if !allows {
-            self.finds.sizes.insert(at.to_vec(), listing.entries.len());
+            self.finds
+                .sizes
+                .insert(seen.at.to_vec(), listing.entries.len());
         }
-        if rule == Rule::AllowWrite && kind == EntryType::Directory {
+        let path = seen.path();
+        if rule == Rule::AllowWrite && seen.kind == EntryType::Directory {
             below.names = below.names.max(self.depth);
-        }
-        self.finds
-            .matches
-            .push((index, join(at, name), plain(kind)));
-    }
-
-    /// What the search has to say of the directory as a whole; whether it is git's.
-    fn search_here(&mut self, at: &[u8], tasks: &Tasks, listing: &Listing) -> bool {
-        // A socket is another run's placeholder for what is absent.
-        let has = |wanted: &[u8]| {
-            let is = |(name, kind): (&[u8], _)| name == wanted && kind != EntryType::Socket;
-            listing.iter().any(is)
-        };
-        let name = tasks.known_as.unwrap_or(protected::last(at));
-        if protected::is_git(name, has) {
-            for row in protected::git_rows(self.git_config) {
-                let there = listing.iter().find(|(name, _)| *name == row.name);
-                let there = there.and_then(|(name, kind)| known(kind, at, name));
-                let kind = there.map_or(Kind::Absent, plain);
-                let file = join(at, row.name);
-                if kind == Kind::Link
-                    || kind == Kind::File && row.placeholder == Placeholder::CommonDir
-                {
-                    self.finds.leads.push((file.clone(), kind));
-                }
-                // A link holds its own place.
-                let hold = Some(row.placeholder).filter(|_| kind != Kind::Link);
-                self.report(file, kind, hold, row.reason);
-            }
-            return true;
-        }
-        for row in protected::absent(name, tasks.absent, has) {
-            let hold = Some(row.placeholder);
-            self.report(join(at, row.name), Kind::Absent, hold, row.reason);
-        }
-        false
-    }
-
-    fn report(
-        &mut self,
-        path: Vec<u8>,
-        kind: Kind,
-        hold: Option<Placeholder>,
-        reason: &'static str,
-    ) {
-        self.finds.found.push(Found {
-            path,
-            kind,
-            hold,
-            reason,
-        });
-    }
-
-    /// The search's view of one entry.
-    fn search(
-        &mut self,
-        at: &[u8],
-        name: &[u8],
-        kind: EntryType,
-        tasks: &Tasks,
-        git: bool,
-        below: &mut Tasks,
-    ) {
-        if git {
-            // Its own names are reported already; these hold further git directories.
-            if matches!(name, b"modules" | b"worktrees") {
-                below.modules = GIT_MODULE_LEVELS;
-            }
-            return;
-        }
-        let inside = tasks.known_as.unwrap_or(protected::last(at));
-        let leads = protected::holds_protected(name) && kind != EntryType::Directory;
-        if leads {
-            self.finds.leads.push((join(at, name), plain(kind)));
-        }
-        if tasks.names > 0 || tasks.known_as.is_some() {
-            if let Some(reason) = protected::reason(inside, name, plain(kind)) {
-                let (kind, hold) = match kind {
-                    // Another run's placeholder: nothing else of these names is one.
-                    EntryType::Socket => (Kind::Absent, Some(Placeholder::Socket)),
-                    other => (plain(other), None),
-                };
-                if kind == Kind::Link && !leads {
-                    self.finds.leads.push((join(at, name), kind));
-                }
-                return self.report(join(at, name), kind, hold, reason);
-            }
-            if leads && kind == EntryType::Link {
-                let reason = "names in it are always denied";
-                self.report(join(at, name), Kind::Link, None, reason);
+            for home in self.homes.iter().filter(|home| covers(&path, home)) {
+                self.starts
+                    .entry(home.clone())
+                    .or_default()
+                    .merge(Tasks::root(self.depth, Names::All));
             }
         }
-        below.names = below.names.max(tasks.names.saturating_sub(1));
-        below.modules = below.modules.max(tasks.modules.saturating_sub(1));
-        if below.names == 0 && tasks.names > 0 && protected::holds_protected(name) {
-            below.names = 1;
-        }
-    }
-}
-
-/// The type of an entry, asked for where the listing does not say; `None` if it is gone.
-fn known(kind: EntryType, at: &[u8], name: &[u8]) -> Option<EntryType> {
-    use std::os::unix::fs::FileTypeExt;
-    if kind != EntryType::Unknown {
-        return Some(kind);
-    }
-    let kind = fs::symlink_metadata(path(&join(at, name)))
-        .ok()?
-        .file_type();
-    Some(if kind.is_dir() {
-        EntryType::Directory
-    } else if kind.is_symlink() {
-        EntryType::Link
-    } else if kind.is_socket() {
-        EntryType::Socket
-    } else {
-        EntryType::Other
-    })
-}
-
-fn plain(kind: EntryType) -> Kind {
-    match kind {
-        EntryType::Directory => Kind::Directory,
-        EntryType::Link => Kind::Link,
-        EntryType::Socket | EntryType::Other | EntryType::Unknown => Kind::File,
+        self.finds.matches.push((index, path, seen.plain()));
     }
 }

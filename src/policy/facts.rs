@@ -1,0 +1,95 @@
+//! What the policy rests on, as plain data.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::files::{Kind, Placeholder, Rule};
+
+/// What the host was found to be, read once before the policy is made.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Every path rule of the settings, resolved; of a glob, every match.
+    pub rules: Vec<Resolved>,
+    /// Always-denied names below writable roots, there or not.
+    pub found: Vec<Found>,
+    /// Entries in each directory in which a glob of a deny list has matched.
+    pub sizes: BTreeMap<Vec<u8>, usize>,
+    /// Entries of the root directory.
+    pub root: Vec<(Vec<u8>, Kind)>,
+    /// Entries of /proc that this user could write through, and that are the whole
+    /// host's: only the superuser has any.
+    pub kernel: Vec<Vec<u8>>,
+    /// The working directory.
+    pub directory: Vec<u8>,
+    /// The run's own temporary directory.
+    pub temporary: Vec<u8>,
+    /// Addresses of this host's interfaces.
+    pub own_addresses: Vec<IpAddr>,
+    /// What was left out and why, for `--debug`.
+    pub notes: Vec<String>,
+}
+
+/// A path rule after symlinks are resolved.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// Where the settings say it, such as `filesystem.denyRead[0]`.
+    pub key: String,
+    /// What is said.
+    pub rule: Rule,
+    /// What lies there.
+    pub place: Place,
+    /// The symbolic links that led there.
+    pub links: Vec<Link>,
+}
+
+/// A symbolic link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Where it lies.
+    pub path: Vec<u8>,
+    /// What it says.
+    pub target: Vec<u8>,
+}
+
+/// What a path rule names on this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Something.
+    Exists {
+        /// The path: absolute, symlinks resolved.
+        path: Vec<u8>,
+        /// What lies there.
+        kind: Kind,
+        /// What holds its place should it go away, as another run's placeholder does.
+        hold: Option<Placeholder>,
+    },
+    /// Nothing.
+    Absent {
+        /// The deepest existing directory, symlinks resolved.
+        above: Vec<u8>,
+        /// The first component that is missing.
+        name: Vec<u8>,
+        /// The path as the settings have it, made absolute.
+        wanted: Vec<u8>,
+    },
+    /// What this user cannot look at.
+    Unseen {
+        /// The deepest directory that can be seen.
+        above: Vec<u8>,
+        /// The path as the settings have it, made absolute.
+        wanted: Vec<u8>,
+    },
+}
+
+/// An always-denied name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its path, absolute; what is above it has its symlinks resolved.
+    pub path: Vec<u8>,
+    /// What lies there.
+    pub kind: Kind,
+    /// What holds its place for the run.
+    pub hold: Option<Placeholder>,
+    /// Why it is denied.
+    pub reason: &'static str,
+}
