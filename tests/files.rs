@@ -601,18 +601,17 @@ fn pitfall_35_what_cannot_be_looked_at_is_hidden_whole() {
     let who = if is_root() { Who::Nobody } else { Who::Me };
     let scratch = Scratch::new();
     let at = scratch.path("");
-    let prepare = "mkdir -p a/b/c/d/locked && echo s3cret > a/b/c/d/locked/key && chmod 0 a/b/c/d/locked && \
-                   mkdir -p shut && echo s3cret > shut/a.pem && chmod 0 shut";
+    // Below the search depth, so that no other defence is in the way.
+    let prepare = "mkdir -p a/b/c/d/locked && echo s3cret > a/b/c/d/locked/key && \
+                   cp a/b/c/d/locked/key a/b/c/d/locked/x.pem && mkdir shut && chmod 0 a/b/c/d/locked shut";
     assert_status(&outside(who, &at, prepare), 0);
-    let policy = r#"{"filesystem": {"allowWrite": ["@"], "denyRead": ["@/a/b/c/d/locked/key", "@/**/*.pem"]}}"#;
-    let script = "cd a/b/c/d; chmod 755 locked; cat locked/key; cd - > /dev/null; chmod 755 shut; cat shut/a.pem; mkdir shut/.vscode; ls -A a/b/c/d/locked shut";
-    let out = shell(who, &scratch, policy, script);
-    assert_eq!(
-        text(&out.stdout),
-        "a/b/c/d/locked:\n\nshut:\n",
-        "{}",
-        text(&out.stderr)
-    );
+    for denied in ["@/a/b/c/d/locked/key", "@/**/*.pem"] {
+        let policy =
+            format!(r#"{{"filesystem": {{"allowWrite": ["@"], "denyRead": [{denied:?}]}}}}"#);
+        let script = "cd a/b/c/d; chmod 755 locked; cat locked/*; ls -A locked; chmod 0 locked";
+        let out = shell(who, &scratch, &policy, script);
+        assert_eq!(text(&out.stdout), "", "{denied}: {}", text(&out.stderr));
+    }
     // And what cannot be searched for always-denied names is not writable.
     let out = shell(
         who,
@@ -950,5 +949,95 @@ fn pitfall_37_a_denied_file_with_hard_links_is_told_of() {
         let said = text(&out.stderr);
         assert!(said.contains("a/secret: has 2 hard links"), "{said}");
         assert!(out.stdout.is_empty());
+    }
+}
+
+// Without recheck::outside and recheck::inside, bubblewrap binds what the link leads to,
+// or hides the wrong directory. The swap is made by what stands in for bubblewrap.
+#[test]
+fn pitfall_34_what_is_swapped_while_the_sandbox_is_set_up_stops_it() {
+    for who in everyone() {
+        let (scratch, other) = (Scratch::new(), Scratch::new());
+        other.file("file", "old");
+        scratch.file("w/dir/file", "mine");
+        scratch.file("w/secret/key", "s3cret");
+        symlink("secret", scratch.path("w/.bashrc")).unwrap();
+        let swaps = [
+            (
+                "dir",
+                format!("mv w/dir w/x; ln -s {} w/dir", other.path("").display()),
+                r#""allowWrite": ["@/w/dir"]"#,
+            ),
+            (
+                "hidden",
+                "mv w/secret w/x; mkdir w/secret".into(),
+                r#""denyRead": ["@/w/secret"]"#,
+            ),
+            (
+                "above",
+                "mv w w2; ln -s w2 w".into(),
+                r#""denyRead": ["@/w/secret"]"#,
+            ),
+            (
+                "read-only",
+                "mv w/dir w/x; mkdir w/dir".into(),
+                r#""allowWrite": ["@/w"], "denyWrite": ["@/w/dir"]"#,
+            ),
+            (
+                "link",
+                "rm w/.bashrc; ln -s dir w/.bashrc".into(),
+                r#""allowWrite": ["@/w"]"#,
+            ),
+            (
+                "placeholder",
+                "rm w/.zshrc; mkdir w/.zshrc".into(),
+                r#""allowWrite": ["@/w"]"#,
+            ),
+        ];
+        for (what, swap, rules) in swaps {
+            let before = snapshot(&scratch.path("w"));
+            let fake = format!(
+                "#!/bin/sh\nset -e; cd {}; {swap}; exec bwrap \"$@\"\n",
+                scratch.path("").display()
+            );
+            scratch.file("bwrap", &fake);
+            let json = format!(r#"{{"bwrapPath": "@/bwrap", "filesystem": {{{rules}}}}}"#);
+            let out = shell(
+                Who::Me,
+                &scratch,
+                &json,
+                "echo ran; echo evil > w/dir/file; cat w/*/key",
+            );
+            assert_status(&out, 125);
+            let said = text(&out.stderr);
+            assert!(out.stdout.is_empty(), "{what} as {who:?}: {said}");
+            assert!(
+                said.contains("changed while the sandbox was being set up")
+                    || said.contains("bubblewrap failed"),
+                "{what}: {said}"
+            );
+            let undo = "[ -L w ] && rm w && mv w2 w; cd w; for n in dir secret; do [ -e x/file ] && [ $n = dir ] && rm -rf dir && mv x dir; \
+                        [ -e x/key ] && [ $n = secret ] && rm -rf secret && mv x secret; done; ln -sfn secret .bashrc; rm -rf .zshrc";
+            outside(Who::Me, &scratch.path(""), undo);
+            assert_unchanged(&scratch.path("w"), &before, what);
+        }
+        assert_eq!(fs::read_to_string(other.path("file")).unwrap(), "old");
+    }
+}
+
+#[test]
+fn a_writable_place_that_is_absent_allows_nothing_and_is_told_of() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        let policy = scratch.policy(r#"{"filesystem": {"allowWrite": ["@/none", "@/no*"]}}"#);
+        let mut command = srt(who, &scratch.path(""));
+        command
+            .arg("-d")
+            .arg("-s")
+            .arg(policy)
+            .args(["-c", "mkdir none || echo refused"]);
+        let out = finish(command);
+        assert_eq!(text(&out.stdout), "refused\n");
+        assert!(text(&out.stderr).contains("filesystem.allowWrite[0]: "));
     }
 }

@@ -8,25 +8,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, Metadata};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::orphans;
 use super::paths::path;
+use super::placeholders::{could_be_opened_up, first_try, is_refusal, make, remove};
 use crate::error::{Error, While};
 use crate::limits::{HELD_PATH_BYTES, RECORD_BYTES};
-use crate::parse::holds::{Held, Made, holds, record};
-use crate::policy::files::{Placeholder, parent};
+use crate::parse::holds::{Held, holds, record};
+use crate::policy::files::{Placeholder, join, parent};
+use crate::policy::protected::last;
 use crate::sys;
 
 /// Where the index may be, in order: it should outlive a reboot.
 const BASES: [&str; 2] = ["/var/tmp", "/tmp"];
-
-/// What a held `commondir` says: the directory that it lies in.
-const HERE: &[u8] = b".\n";
 
 /// The records of all runs of this user.
 pub struct Index {
@@ -40,6 +40,8 @@ pub struct Holds {
     name: OsString,
     record: File,
     made: BTreeMap<Vec<u8>, Held>,
+    /// The directories they lie in, which somebody may move meanwhile.
+    directories: BTreeMap<Vec<u8>, OwnedFd>,
 }
 
 impl Index {
@@ -135,7 +137,7 @@ impl Index {
                 if taken.contains(path.as_slice()) {
                     records.left.insert(path, held);
                 } else if !records.living.contains_key(&path) {
-                    remove(&held);
+                    remove(&held, super::paths::path(&path));
                 }
             }
             fs::remove_file(record)?;
@@ -179,6 +181,7 @@ impl Index {
             name,
             record,
             made: BTreeMap::new(),
+            directories: BTreeMap::new(),
         };
         let without = holds.make(wanted)?;
         holds.index.unlock().doing(DOING)?;
@@ -240,9 +243,29 @@ impl Holds {
                 }
             }
         }
+        for above in self.made.keys().filter_map(|at| parent(at)) {
+            if !self.directories.contains_key(above) {
+                // Without it, the path has to do.
+                if let Ok(directory) = sys::dir::pin_down(above) {
+                    self.directories.insert(above.to_vec(), directory);
+                }
+            }
+        }
         let made: Vec<u8> = self.made.values().flat_map(self::record).collect();
         self.record.write_all(&made).doing(DOING)?;
         Ok(without)
+    }
+
+    /// Where a placeholder is by now.
+    fn now(&self, at: &[u8]) -> PathBuf {
+        let directory = parent(at).and_then(|above| self.directories.get(above));
+        match directory {
+            Some(directory) => {
+                let directory = format!("/proc/self/fd/{}/", directory.as_raw_fd());
+                path(&join(directory.as_bytes(), last(at))).to_owned()
+            }
+            None => path(at).to_owned(),
+        }
     }
 
     fn clear(&mut self) -> io::Result<()> {
@@ -251,7 +274,7 @@ impl Holds {
         // What lies inside another goes first.
         for (at, held) in self.made.iter().rev() {
             if !records.living.contains_key(at) {
-                remove(held);
+                remove(held, &self.now(at));
             }
         }
         fs::remove_file(self.index.path.join(&self.name))
@@ -270,91 +293,4 @@ impl Drop for Index {
         // Not if it holds the record of another run. The lock ends with the descriptor.
         let _ = fs::remove_dir(&self.path);
     }
-}
-
-fn first_try(placeholder: Placeholder) -> Made {
-    match placeholder {
-        Placeholder::Directory => Made::Directory,
-        Placeholder::Socket => Made::Socket,
-        Placeholder::Empty | Placeholder::CommonDir => Made::File,
-    }
-}
-
-/// Makes a placeholder where nothing is.
-fn make(at: &[u8], placeholder: Placeholder) -> io::Result<Held> {
-    let file = |content: &[u8]| {
-        let new = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path(at));
-        new?.write_all(content).map(|()| Made::File)
-    };
-    let made = match placeholder {
-        Placeholder::Directory => {
-            DirBuilder::new().mode(0o700).create(path(at))?;
-            Made::Directory
-        }
-        Placeholder::Socket => match sys::dir::make_socket_name(path(at)) {
-            Ok(()) => Made::Socket,
-            // Not every file system has sockets.
-            Err(e) if is_refusal(&e) => file(b"")?,
-            Err(e) => return Err(e),
-        },
-        Placeholder::Empty => file(b"")?,
-        Placeholder::CommonDir => file(HERE)?,
-    };
-    let found = fs::symlink_metadata(path(at))?;
-    Ok(Held {
-        made,
-        identity: Some((found.dev(), found.ino())),
-        path: at.to_vec(),
-    })
-}
-
-fn is_refusal(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::PermissionDenied
-            | io::ErrorKind::ReadOnlyFilesystem
-            | io::ErrorKind::Unsupported
-    )
-}
-
-/// Whether the command could give itself the permission that we do not have.
-fn could_be_opened_up(at: &[u8]) -> bool {
-    let above = parent(at).unwrap_or(b"/");
-    let own = |m: Metadata| m.uid() == sys::host::uid() && m.mode() & 0o300 != 0o300;
-    fs::metadata(path(above)).is_ok_and(own)
-}
-
-/// Removes a placeholder, if it is still what was made and nobody has put anything
-/// into it.
-fn remove(held: &Held) {
-    let at = path(&held.path);
-    let Ok(found) = fs::symlink_metadata(at) else {
-        return;
-    };
-    let is = found.file_type();
-    let same = held
-        .identity
-        .is_none_or(|id| id == (found.dev(), found.ino()));
-    if !same || found.uid() != sys::host::uid() {
-        return;
-    }
-    // What resists has been taken into use, or is gone.
-    let _ = match held.made {
-        Made::Directory if is.is_dir() => fs::remove_dir(at),
-        Made::Socket if is.is_socket() => fs::remove_file(at),
-        // What was to be a socket may have become a file, where there are none.
-        Made::Socket if held.identity.is_some() => Ok(()),
-        Made::Socket | Made::File if is.is_file() && is_untouched(at, found.len()) => {
-            fs::remove_file(at)
-        }
-        Made::Directory | Made::Socket | Made::File => Ok(()),
-    };
-}
-
-fn is_untouched(at: &Path, length: u64) -> bool {
-    length == 0 || length == HERE.len() as u64 && fs::read(at).is_ok_and(|c| c == HERE)
 }

@@ -2,6 +2,7 @@
 //! short messages over a socket pair after.
 
 use super::recheck::Check;
+use crate::emit::bwrap::Same;
 use crate::emit::seccomp::Insn;
 use crate::sys::dir::Identity;
 
@@ -77,48 +78,48 @@ impl Launch {
     }
 }
 
-/// Checks as two lists: paths, and the identities that go with them or nothing.
+/// Checks as two lists: paths, and what goes with each.
 pub fn encode_checks(checks: &[Check]) -> Vec<u8> {
     let paths: Vec<_> = checks.iter().map(|check| check.path.clone()).collect();
-    let pack = |id: Identity| [id.device.to_le_bytes(), id.inode.to_le_bytes()].concat();
-    let identities = checks
-        .iter()
-        .map(|check| check.identity.map(pack).unwrap_or_default());
-    let identities: Vec<_> = identities.collect();
+    let pack = |check: &Check| {
+        let shows = match check.shows {
+            Same::Object => 0,
+            Same::Path => 1,
+        };
+        let Identity { device, inode } = check.identity;
+        [&device.to_le_bytes()[..], &inode.to_le_bytes(), &[shows]].concat()
+    };
+    let packed: Vec<_> = checks.iter().map(pack).collect();
     let mut out = Vec::new();
     list(&mut out, paths.iter());
-    list(&mut out, identities.iter());
+    list(&mut out, packed.iter());
     out
 }
 
 /// Reads [`encode_checks`] back; `None` if that is not what it is.
 pub fn decode_checks(mut input: &[u8]) -> Option<Vec<Check>> {
     let paths = unlist(&mut input)?;
-    let identities = unlist(&mut input)?;
-    if !input.is_empty() || paths.len() != identities.len() {
+    let packed = unlist(&mut input)?;
+    if !input.is_empty() || paths.len() != packed.len() {
         return None;
     }
-    let unpack = |packed: Vec<u8>| match packed.as_slice() {
-        [] => Some(None),
-        both => {
-            let (device, inode) = both.split_first_chunk::<8>()?;
-            let inode = inode.first_chunk::<8>()?;
-            Some(Some(Identity {
+    let unpack = |(path, packed): (Vec<u8>, Vec<u8>)| {
+        let (device, rest) = packed.split_first_chunk::<8>()?;
+        let (inode, shows) = rest.split_first_chunk::<8>()?;
+        Some(Check {
+            path,
+            identity: Identity {
                 device: u64::from_le_bytes(*device),
                 inode: u64::from_le_bytes(*inode),
-            }))
-        }
-    };
-    paths
-        .into_iter()
-        .zip(identities)
-        .map(|(path, packed)| {
-            Some(Check {
-                path,
-                identity: unpack(packed)?,
-            })
+            },
+            shows: match shows {
+                [0] => Same::Object,
+                [1] => Same::Path,
+                _ => return None,
+            },
         })
-        .collect()
+    };
+    paths.into_iter().zip(packed).map(unpack).collect()
 }
 
 fn encode_insn(insn: &Insn) -> [u8; 8] {

@@ -14,6 +14,7 @@ pub mod lookup;
 pub mod orphans;
 pub mod paths;
 pub mod pin;
+pub mod placeholders;
 pub mod plan;
 pub mod probe;
 pub mod recheck;

@@ -28,7 +28,7 @@ pub fn serve(mounts: i32, links: i32) -> io::Result<()> {
     for link in links {
         let object = sys::dir::pin_down(&link.path)?;
         let (found, _) = sys::dir::identity(object.as_fd())?;
-        if Some(found) != link.identity {
+        if found != link.identity {
             return Err(io::Error::other("a symbolic link was replaced meanwhile"));
         }
         sys::namespace::mount_on_itself(object.as_fd())?;

@@ -15,8 +15,10 @@ use crate::sys::dir::{Identity, MountRoot, identity, pin_down};
 pub struct Check {
     /// Where.
     pub path: Vec<u8>,
-    /// What, where the sandbox shows the same.
-    pub identity: Option<Identity>,
+    /// What.
+    pub identity: Identity,
+    /// Whether the sandbox shows the same there.
+    pub shows: Same,
 }
 
 /// Takes down what lies at every place of the plan, and at the links to be pinned.
@@ -27,14 +29,12 @@ pub fn checks(ops: &[Op], links: &[Vec<u8>]) -> Result<Vec<Check>, String> {
     let places = ops.iter().filter_map(Op::mounts);
     let links = links.iter().map(|link| (link.as_slice(), Same::Object));
     let mut checks = Vec::new();
-    for (at, same) in places.chain(links).filter(|(at, _)| *at != b"/") {
-        let identity = match same {
-            Same::Object => Some(look(at).map_err(|e| moved(at, &e))?.0),
-            Same::Path => None,
-        };
+    for (at, shows) in places.chain(links).filter(|(at, _)| *at != b"/") {
+        let (identity, _) = look(at).map_err(|e| moved(at, &e))?;
         checks.push(Check {
             path: at.to_vec(),
             identity,
+            shows,
         });
     }
     Ok(checks)
@@ -56,9 +56,9 @@ fn moved(at: &[u8], error: &dyn std::fmt::Display) -> String {
 /// # Errors
 /// It does not.
 pub fn outside(checks: &[Check]) -> Result<(), String> {
-    for check in checks.iter().filter(|c| c.identity.is_some()) {
+    for check in checks {
         let (found, _) = look(&check.path).map_err(|e| moved(&check.path, &e))?;
-        if Some(found) != check.identity {
+        if found != check.identity {
             return Err(moved(&check.path, &"something else lies there now"));
         }
     }
@@ -81,7 +81,7 @@ pub fn inside(checks: &[Check]) -> Result<(), String> {
         if root == MountRoot::Inside {
             return Err(moved(&check.path, &"nothing is mounted there"));
         }
-        if check.identity.is_some_and(|wanted| wanted != found) {
+        if check.shows == Same::Object && check.identity != found {
             return Err(moved(&check.path, &"something else is mounted there"));
         }
     }
