@@ -4,7 +4,7 @@ FUZZ_TIME ?= 60
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build check test demo fuzz clean
+.PHONY: help build check test demo bench fuzz clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -25,6 +25,10 @@ demo: ## install bubblewrap if it is missing, build, and show the main job
 	sh tests/install-tools.sh bwrap curl git cc
 	$(CARGO) build --release --locked
 	sh tests/demo.sh target/release/srt
+
+bench: build ## what a run costs, in ratios, against find and bubblewrap
+	sh tests/install-tools.sh bwrap find python3
+	python3 tests/bench.py target/release/srt
 
 fuzz: ## each fuzz target for FUZZ_TIME seconds (needs a nightly toolchain and cargo-fuzz)
 	cd fuzz && for target in $$($(CARGO) +nightly fuzz list); do \

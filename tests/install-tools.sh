@@ -15,6 +15,7 @@ package() {
         ip) if [ "$2" = dnf ]; then echo iproute; else echo iproute2; fi ;;
         nsenter | setpriv) echo util-linux ;;
         cc) echo gcc ;;
+        find) echo findutils ;;
         *) echo "$1" ;;
     esac
 }
