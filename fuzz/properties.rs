@@ -8,10 +8,16 @@ use sandbox_runtime::parse::Status;
 use sandbox_runtime::parse::glob::{PathPattern, path_pattern};
 use sandbox_runtime::parse::host::{self, List};
 use sandbox_runtime::parse::http::request_head;
+use sandbox_runtime::parse::response::response_head;
 use sandbox_runtime::parse::settings;
-use sandbox_runtime::parse::{gitlink, holds, json, socks};
+use sandbox_runtime::parse::{gitlink, holds, json, proxy_url, socks, tls};
 use sandbox_runtime::policy::network::Network;
-use sandbox_runtime::proxy::conversation::{Action, Conversation, Event};
+use sandbox_runtime::policy::route::Routes;
+
+#[path = "wire.rs"]
+#[allow(dead_code)]
+mod wire;
+use wire::{Step, play};
 
 /// Whether a number is in it that only a range or precision of its own can hold:
 /// RFC 8259 (6) lets every reader choose, and miniserde refuses what overflows a double.
@@ -114,37 +120,71 @@ pub fn socks(input: &[u8]) {
     contract(short, |bytes| bare(socks::request(bytes)));
 }
 
-fn actions(pieces: &mut dyn Iterator<Item = &[u8]>) -> Vec<Action> {
-    let file = br#"{"network": {"allowedDomains": ["a.test", "*.b.test"]}}"#;
-    let network = Network::new(
-        &settings::settings(file).expect("valid settings").network,
-        &[],
-    );
-    let mut conversation = Conversation::new();
-    let mut all = Vec::new();
-    for piece in pieces {
-        let piece = piece
-            .get(..conversation.wants().min(piece.len()))
-            .unwrap_or_default();
-        if !piece.is_empty() {
-            conversation.on(Event::Client(piece), &network, &mut all);
-        }
-    }
-    all
-}
-
-/// Conversations: how the bytes are cut changes nothing, and nothing is relayed or
-/// forwarded before a connection stands.
+/// The first bytes of an input are what the client sends, and the rest what the other
+/// side answers, behind a NUL: cut however, the same is seen from outside. That nothing
+/// is sent before a connection stands, [`wire`] asserts.
 pub fn conversation(input: &[u8]) {
     let input = input.get(..PREFIXES).unwrap_or(input);
-    let whole = actions(&mut [input].into_iter());
-    assert_eq!(actions(&mut input.chunks(1)), whole);
-    assert_eq!(actions(&mut input.chunks(7)), whole);
-    assert!(
-        !whole
-            .iter()
-            .any(|a| matches!(a, Action::Relay(_) | Action::Forward(_)))
+    let file = br#"{"network": {"allowedDomains": ["a.test", "*.b.test"]}}"#;
+    let settings = settings::settings(file).expect("valid settings");
+    let network = Network::new(&settings.network, &[], Routes::default());
+    let mut halves = input.splitn(2, |&b| b == 0);
+    let client = halves.next().unwrap_or_default();
+    let server = halves.next().unwrap_or_default();
+    for end in [Step::ClientEnd, Step::UpstreamEnd, Step::Deadline] {
+        let steps = [
+            Step::Client(client),
+            Step::Dialled,
+            Step::Upstream(server),
+            end,
+        ];
+        let whole = play(&network, &steps, usize::MAX);
+        assert_eq!(play(&network, &steps, 1), whole);
+        assert_eq!(play(&network, &steps, 7), whole);
+    }
+}
+
+/// TLS: the contract of a parser; and cut into records of one byte each, a ClientHello
+/// says the same.
+pub fn tls(input: &[u8]) {
+    let short = input.get(..PREFIXES).unwrap_or(input);
+    contract(short, |bytes| bare(tls::client_hello(bytes)));
+    let Ok(Status::Complete { value, used }) = tls::client_hello(short) else {
+        return;
+    };
+    let mut message = Vec::new();
+    let mut rest = short.get(..used).unwrap_or_default();
+    while let Some(([_, _, _, high, low], after)) = rest.split_first_chunk::<5>() {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        message.extend_from_slice(after.get(..length).unwrap_or_default());
+        rest = after.get(length..).unwrap_or_default();
+    }
+    let single = |byte: &u8| [22, 3, 1, 0, 1, *byte];
+    let cut: Vec<u8> = message.iter().flat_map(single).collect();
+    let used = cut.len();
+    assert_eq!(
+        tls::client_hello(&cut),
+        Ok(Status::Complete { value, used })
     );
+}
+
+/// Response heads.
+pub fn response(input: &[u8]) {
+    let short = input.get(..PREFIXES).unwrap_or(input);
+    contract(short, |bytes| bare(response_head(bytes)));
+}
+
+/// URLs of proxies and what is excepted from them: never a panic, never the password.
+pub fn proxy_url(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
+    if let Ok(url) = proxy_url::proxy_url(text) {
+        let again = proxy_url::proxy_url(&url.to_string()).expect("printed, it is one");
+        assert_eq!(again.target, url.target);
+        assert!(again.authorization.is_none());
+    }
+    let _ = proxy_url::exception(text);
 }
 
 /// Command lines: words are separated by NUL.

@@ -13,6 +13,9 @@ pub const HEAD_FIELDS: usize = 200;
 /// hexadecimal digits are all that a 64-bit length needs; extensions are refused.
 pub const CHUNK_LINE_BYTES: usize = 18;
 
+/// Most bytes of trailer fields behind a chunked body. Real ones are a checksum or two.
+pub const TRAILER_BYTES: usize = 8 * 1024;
+
 /// Time a client has to send a whole request head or SOCKS handshake.
 pub const HANDSHAKE: Duration = Duration::from_secs(30);
 
@@ -21,6 +24,19 @@ pub const LOOKUP: Duration = Duration::from_secs(10);
 
 /// Time to connect, over all addresses of a name.
 pub const DIAL: Duration = Duration::from_secs(30);
+
+/// Time between the beginnings of two connects of one connection (RFC 8305, 5).
+pub const STAGGER: Duration = Duration::from_millis(250);
+
+/// Most connects at once for one connection.
+pub const ATTEMPTS: usize = 4;
+
+/// Longest TLS ClientHello that is read. Real ones are below 4 KiB, with post-quantum
+/// key shares; RFC 8446 would allow 16 MiB.
+pub const CLIENT_HELLO_BYTES: usize = 16 * 1024;
+
+/// Most bytes read for it: a record's header may stand before each byte of it.
+pub const CLIENT_HELLO_INPUT: usize = 6 * (CLIENT_HELLO_BYTES + 4);
 
 /// Time a closing connection has to take its last bytes.
 pub const LINGER: Duration = Duration::from_secs(5);

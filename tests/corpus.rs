@@ -29,6 +29,9 @@ fn every_corpus_holds_its_properties() {
     replay("socks", properties::socks);
     replay("conversation", properties::conversation);
     replay("args", properties::args);
+    replay("tls", properties::tls);
+    replay("response", properties::response);
+    replay("proxy_url", properties::proxy_url);
     replay("glob", properties::glob);
     replay("records", properties::records);
     replay("gitlink", properties::gitlink);

@@ -2,15 +2,18 @@
 
 use std::net::IpAddr;
 
-use sandbox_runtime::limits::{HEAD_BYTES, HEAD_FIELDS};
+use sandbox_runtime::limits::{HEAD_BYTES, HEAD_FIELDS, TRAILER_BYTES};
 use sandbox_runtime::parse::Status;
 use sandbox_runtime::parse::glob::PathPattern;
 use sandbox_runtime::parse::host::{
     AddressRange, List, Pattern, address_range, authority, host, pattern,
 };
-use sandbox_runtime::parse::http::{Body, HttpError, Kind, request_head, upstream_head};
+use sandbox_runtime::parse::http::{Body, HttpError, Kind, request_head};
+use sandbox_runtime::parse::proxy_url::{exception, proxy_url};
+use sandbox_runtime::parse::response::response_head;
 use sandbox_runtime::parse::settings::{Settings, settings};
 use sandbox_runtime::parse::{json, socks};
+use sandbox_runtime::proxy::forward::{self, Next};
 
 #[test]
 fn pitfall_45_hosts_have_one_canonical_form() {
@@ -302,7 +305,7 @@ fn pitfall_50_the_origin_sees_the_target_and_nothing_meant_for_the_proxy() {
         panic!()
     };
     assert_eq!(value.kind, Kind::Absolute { path: b"/x?y" });
-    let upstream = String::from_utf8(upstream_head(&value)).unwrap();
+    let upstream = String::from_utf8(forward::request(&value, Next::Origin)).unwrap();
     assert_eq!(
         upstream,
         "GET /x?y HTTP/1.1\r\nHost: a.test:81\r\nAccept: */*\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"
@@ -331,13 +334,142 @@ fn a_chunked_body_ends_where_it_ends_however_it_is_cut() {
         "\r\n",
         "-1\r\n",
         "1\r\nab",
-        "0\r\nX: y\r\n\r\n",
+        "0\r\nX : y\r\n\r\n",
+        "0\r\nX\r\n\r\n",
+        "0\r\n folded\r\n\r\n",
+        "0\r\nX: y\n\r\n",
+        "0\r\nX: \0\r\n\r\n",
+        "0\r\nContent-Length: 3\r\n\r\n",
+        "0\r\nTRANSFER-encoding: x\r\n\r\n",
+        "0\r\nProxy-Authorization: x\r\n\r\n",
+        "0\r\n\n",
         "fffffffffffffffff\r\n",
         "10000000000000000\r\n",
     ] {
         let mut state = value.body;
         assert!(state.take(bad.as_bytes()).is_err(), "{bad:?}");
     }
+}
+
+#[test]
+fn trailers_end_a_body_and_have_their_bound() {
+    let mut body = Body::CHUNKED;
+    let whole = b"1\r\nx\r\n0\r\nExpires: now\r\nETag: \"y\"\r\n\r\nnext";
+    assert_eq!(body.take(whole).unwrap(), whole.len() - 4);
+    assert!(body.is_done());
+    let trailer = |size: usize| {
+        let mut body = Body::CHUNKED;
+        let line = format!("0\r\nA:{}\r\n\r\n", "x".repeat(size - 2));
+        body.take(line.as_bytes())
+    };
+    assert!(trailer(TRAILER_BYTES).is_ok());
+    assert_eq!(trailer(TRAILER_BYTES + 1), Err(HttpError::TooLarge));
+}
+
+#[test]
+fn responses_end_where_their_heads_say() {
+    let body = |head: &str| match response_head(format!("{head}\r\n\r\n").as_bytes()) {
+        Ok(Status::Complete { value, .. }) => Ok(value.body),
+        Ok(Status::Partial) => panic!("{head}"),
+        Err(error) => Err(error),
+    };
+    for (head, expected) in [
+        ("HTTP/1.1 200 OK", Body::Endless),
+        ("HTTP/1.1 200", Body::Endless),
+        ("HTTP/1.0 200 OK\r\nContent-Length: 5", Body::Length(5)),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\ncontent-length: 5",
+            Body::Length(5),
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked",
+            Body::CHUNKED,
+        ),
+        ("HTTP/1.1 204 No Content\r\nContent-Length: 5", Body::None),
+        (
+            "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked",
+            Body::None,
+        ),
+        ("HTTP/1.1 101 Switching Protocols", Body::None),
+    ] {
+        assert_eq!(body(head), Ok(expected), "{head}");
+    }
+    for head in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked",
+        "HTTP/1.1 200 OK\r\nContent-Length: -1",
+        "HTTP/1.1 20 OK",
+        "HTTP/1.1 2000 OK",
+        "HTTP/1.1 099 OK",
+        "HTTP/2 200 OK",
+        "ICY 200 OK",
+        "HTTP/1.1 200 OK\r\nA : b",
+        "HTTP/1.1 200 OK\r\n folded",
+    ] {
+        assert!(body(head).is_err(), "{head}");
+    }
+}
+
+#[test]
+fn proxies_are_named_by_http_urls_and_keep_their_passwords() {
+    for (text, target, authorization) in [
+        ("http://Proxy.test:3128", "proxy.test:3128", None),
+        ("proxy.test", "proxy.test:80", None),
+        ("HTTP://u:p@[::1]:8080/", "[::1]:8080", Some("Basic dTpw")),
+        (
+            "http://us%65r:p%40s:s@10.0.0.1",
+            "10.0.0.1:80",
+            Some("Basic dXNlcjpwQHM6cw=="),
+        ),
+        ("http://user@a.test", "a.test:80", Some("Basic dXNlcjo=")),
+    ] {
+        let url = proxy_url(text).unwrap();
+        assert_eq!(url.target.to_string(), target, "{text}");
+        assert_eq!(url.authorization.as_deref(), authorization, "{text}");
+        assert_eq!(
+            format!("{url} {url:?}"),
+            format!("http://{target} http://{target}")
+        );
+    }
+    for text in [
+        "https://a.test",
+        "socks5://a.test",
+        "http://",
+        "http://a.test/x",
+        "http://a b",
+        "http://u%4@a.test",
+        "http://u%zz@a.test",
+    ] {
+        assert!(proxy_url(text).is_err(), "{text}");
+    }
+    assert!(proxy_url("https://a.test").unwrap_err().contains("TLS"));
+}
+
+#[test]
+fn exceptions_from_a_proxy_are_names_addresses_and_blocks() {
+    let excepts = |list: &str, target: &str| {
+        exception(list)
+            .unwrap()
+            .matches(&authority(target.as_bytes()).unwrap())
+    };
+    for (list, target, expected) in [
+        ("*", "a.test:1", true),
+        ("a.test", "a.test:1", true),
+        ("a.test", "x.a.test:1", true),
+        (".a.test", "x.a.test:1", true),
+        ("*.a.test", "x.a.test:1", true),
+        ("a.test", "ba.test:1", false),
+        ("a.test:443", "a.test:80", false),
+        ("a.test:443", "a.test:443", true),
+        ("10.0.0.0/8", "10.1.2.3:80", true),
+        ("10.0.0.0/8", "11.1.2.3:80", false),
+        ("::1", "[::1]:80", true),
+        ("[::1]:80", "[::1]:80", true),
+    ] {
+        assert_eq!(excepts(list, target), expected, "{list} {target}");
+    }
+    assert!(exception("a b").is_err() && exception("").is_err());
 }
 
 #[test]

@@ -8,6 +8,7 @@ use sandbox_runtime::parse::settings::{GitConfig, settings};
 use sandbox_runtime::policy::files::{Access, Entry, Files, Kind, Rule, covers, parent};
 use sandbox_runtime::policy::network::{AddressClass, Network, Verdict};
 use sandbox_runtime::policy::protected::{git_rows, is_git, reason};
+use sandbox_runtime::policy::route::Routes;
 use sandbox_runtime::policy::{Facts, Place, Policy, Resolved};
 
 fn network(json: &str) -> Network {
@@ -17,6 +18,7 @@ fn network(json: &str) -> Network {
             .unwrap()
             .network,
         &own,
+        Routes::default(),
     )
 }
 

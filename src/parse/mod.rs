@@ -14,15 +14,21 @@
     clippy::as_conversions
 )]
 
+pub mod body;
+pub mod fields;
 pub mod gitlink;
 pub mod glob;
 pub mod holds;
 pub mod host;
 pub mod http;
 pub mod json;
+pub mod network;
+pub mod proxy_url;
+pub mod response;
 pub mod schema;
 pub mod settings;
 pub mod socks;
+pub mod tls;
 
 /// What an incremental parser says of the bytes it has seen so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

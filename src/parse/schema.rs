@@ -17,6 +17,8 @@ pub enum Shape {
     Port,
     /// A list of strings.
     Texts,
+    /// A list of strings, or one string with commas.
+    Words,
     /// A list of ports.
     Ports,
     /// A list of path entries.
@@ -40,6 +42,7 @@ impl Shape {
             Self::Integer => matches!(value, Value::Integer(_)),
             Self::Port => matches!(value, Value::Integer(1..=65535)),
             Self::Texts => each(Self::Text),
+            Self::Words => each(Self::Text) || Self::Text.fits(value),
             Self::Ports => each(Self::Port),
             // Its entries are told apart, with problems of their own.
             Self::Paths => matches!(value, Value::List(_)),
@@ -57,6 +60,7 @@ impl fmt::Display for Shape {
             Self::Integer => "must be a whole number",
             Self::Port => "must be a port, 1 to 65535",
             Self::Texts => "must be a list of strings",
+            Self::Words => "must be a list of strings, or one string with commas",
             Self::Ports => "must be a list of ports, 1 to 65535",
             Self::Paths => "must be a list of paths",
             Self::Object => "must be an object",
@@ -102,7 +106,7 @@ const fn key(path: &'static str, shape: Shape, meaning: Meaning) -> Key {
 }
 
 use Meaning::{Foreign, Later, MacOs, Section, Tuning, Works};
-use Shape::{Anything, Bool, Integer, Object, Paths, Port, Ports, Text, Texts};
+use Shape::{Anything, Bool, Integer, Object, Paths, Port, Ports, Text, Texts, Words};
 
 const NO_TLS: &str = "known from other programs and not served: srt does not open TLS";
 const OTHER: &str = "known from other programs and not served here";
@@ -117,13 +121,18 @@ pub const KEYS: &[Key] = &[
     key("network.allowUnixSockets", Texts, Later),
     key("network.allowAllUnixSockets", Bool, Works),
     key("network.allowLocalBinding", Bool, Works),
-    key("network.allowHostPorts", Ports, Later),
-    key("network.publishPorts", Ports, Later),
-    key("network.httpProxyPort", Port, Later),
-    key("network.socksProxyPort", Port, Later),
-    key("network.mitmProxy", Object, Later),
-    key("network.parentProxy", Object, Later),
-    key("network.requireServerName", Bool, Later),
+    key("network.allowHostPorts", Ports, Works),
+    key("network.publishPorts", Ports, Works),
+    key("network.httpProxyPort", Port, Works),
+    key("network.socksProxyPort", Port, Works),
+    key("network.mitmProxy", Object, Section),
+    key("network.mitmProxy.socketPath", Text, Works),
+    key("network.mitmProxy.domains", Texts, Works),
+    key("network.parentProxy", Object, Section),
+    key("network.parentProxy.http", Text, Works),
+    key("network.parentProxy.https", Text, Works),
+    key("network.parentProxy.noProxy", Words, Works),
+    key("network.requireServerName", Bool, Works),
     key("network.capture", Bool, Later),
     key("network.capturePorts", Ports, Later),
     key("network.tlsTerminate", Anything, Foreign(NO_TLS)),

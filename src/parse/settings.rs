@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::glob::{PathPattern, path_pattern};
-use super::host::{AddressRange, List, Pattern, address_range, pattern};
 use super::json::{Node, Position, Value, document};
+pub use super::network::{Mitm, NetworkSettings, Parent, ServerNames, UnixSockets};
 use super::schema::{KEYS, Meaning, Shape, nearest};
 use crate::limits::SETTINGS_PROBLEMS;
 
@@ -64,31 +64,6 @@ impl Default for SearchDepth {
     }
 }
 
-/// `network`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NetworkSettings {
-    /// `allowedDomains`.
-    pub allowed: Vec<Pattern>,
-    /// `deniedDomains`.
-    pub denied: Vec<Pattern>,
-    /// `deniedDomainReasons`.
-    pub deny_reasons: Vec<(Pattern, String)>,
-    /// `deniedResolvedAddresses`.
-    pub denied_addresses: Vec<AddressRange>,
-    /// `allowAllUnixSockets`.
-    pub unix_sockets: UnixSockets,
-}
-
-/// Which Unix sockets the command may make.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UnixSockets {
-    /// None (socketpair(2) apart).
-    #[default]
-    None,
-    /// Any.
-    All,
-}
-
 /// `filesystem`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FilesystemSettings {
@@ -136,6 +111,7 @@ pub fn settings(input: &[u8]) -> Result<Settings, Vec<Problem>> {
         Ok(node) => reader.object("", &node),
         Err(error) => reader.problem(error.at, "", error.fault.to_string()),
     }
+    reader.finish_network();
     if reader.problems.is_empty() {
         Ok(reader.settings)
     } else {
@@ -143,13 +119,13 @@ pub fn settings(input: &[u8]) -> Result<Settings, Vec<Problem>> {
     }
 }
 
-struct Reader {
-    settings: Settings,
+pub(super) struct Reader {
+    pub(super) settings: Settings,
     problems: Vec<Problem>,
 }
 
 impl Reader {
-    fn problem(&mut self, at: Position, key: &str, text: impl Into<String>) {
+    pub(super) fn problem(&mut self, at: Position, key: &str, text: impl Into<String>) {
         if self.problems.len() < SETTINGS_PROBLEMS {
             let (line, column) = (at.line, at.column);
             self.problems.push(Problem {
@@ -217,39 +193,10 @@ impl Reader {
 
     /// Gives a value of the right shape its meaning.
     fn apply(&mut self, path: &str, node: &Node) {
+        if path.starts_with("network.") {
+            return self.apply_network(path, node);
+        }
         match (path, &node.value) {
-            ("network.allowedDomains", Value::List(items)) => {
-                self.settings.network.allowed = self.patterns(path, items, List::Allow);
-            }
-            ("network.deniedDomains", Value::List(items)) => {
-                self.settings.network.denied = self.patterns(path, items, List::Deny);
-            }
-            ("network.deniedDomainReasons", Value::Object(members)) => {
-                for (key, value) in members {
-                    let path = format!("{path}.{}", key.text);
-                    match (pattern(&key.text, List::Deny), &value.value) {
-                        (Ok(pattern), Value::Text(text)) => {
-                            self.settings
-                                .network
-                                .deny_reasons
-                                .push((pattern, text.clone()));
-                        }
-                        (Ok(_), _) => self.problem(value.at, &path, "must be a string"),
-                        (Err(error), _) => self.problem(key.at, &path, error.to_string()),
-                    }
-                }
-            }
-            ("network.deniedResolvedAddresses", Value::List(items)) => {
-                for (at, key, text) in texts(path, items) {
-                    match address_range(text) {
-                        Ok(range) => self.settings.network.denied_addresses.push(range),
-                        Err(error) => self.problem(at, &key, format!("{text:?}: {error}")),
-                    }
-                }
-            }
-            ("network.allowAllUnixSockets", Value::Bool(true)) => {
-                self.settings.network.unix_sockets = UnixSockets::All;
-            }
             ("filesystem.denyRead", Value::List(items)) => {
                 self.settings.filesystem.deny_read = self.paths(path, items);
             }
@@ -273,20 +220,9 @@ impl Reader {
                 Ok(depth @ 1..=10) => self.settings.search_depth = SearchDepth(depth),
                 _ => self.problem(node.at, path, "must be a number from 1 to 10"),
             },
-            // `false` where that is the default, and allowLocalBinding on Linux.
+            // `false` where that is the default.
             _ => {}
         }
-    }
-
-    fn patterns(&mut self, path: &str, items: &[Node], list: List) -> Vec<Pattern> {
-        let mut found = Vec::new();
-        for (at, key, text) in texts(path, items) {
-            match pattern(text, list) {
-                Ok(pattern) => found.push(pattern),
-                Err(error) => self.problem(at, &key, format!("{text:?}: {error}")),
-            }
-        }
-        found
     }
 
     fn paths(&mut self, path: &str, items: &[Node]) -> Vec<PathRule> {
@@ -326,15 +262,6 @@ impl Reader {
             (true, text) => Ok(PathPattern::Literal(text.to_owned())),
         }
     }
-}
-
-/// The strings of a list whose shape is known, with their places and key paths.
-fn texts<'a>(path: &str, items: &'a [Node]) -> Vec<(Position, String, &'a str)> {
-    let text = |(index, node): (usize, &'a Node)| match &node.value {
-        Value::Text(text) => Some((node.at, format!("{path}[{index}]"), text.as_str())),
-        _ => None,
-    };
-    items.iter().enumerate().filter_map(text).collect()
 }
 
 /// Whether a value asks for nothing.

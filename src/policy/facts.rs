@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::files::{Kind, Placeholder, Rule};
+use super::route::ProxyVariables;
 
 /// What the host was found to be, read once before the policy is made.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +26,8 @@ pub struct Facts {
     pub temporary: Vec<u8>,
     /// Addresses of this host's interfaces.
     pub own_addresses: Vec<IpAddr>,
+    /// What the environment says of a parent proxy.
+    pub proxies: ProxyVariables,
     /// What was left out and why, for `--debug`.
     pub notes: Vec<String>,
 }

@@ -15,11 +15,13 @@ pub mod facts;
 pub mod files;
 pub mod network;
 pub mod protected;
+pub mod route;
 
 use crate::parse::settings::{Settings, UnixSockets};
 pub use facts::{Facts, Found, Link, Place, Resolved};
 use files::{Access, Entry, FRESH, Files, Kind, Placeholder, Rule, covers, join};
 use network::Network;
+use route::Routes;
 
 /// The whole policy of a run.
 #[derive(Clone, Debug)]
@@ -170,6 +172,7 @@ impl Policy {
             .filter(|link| files.access(&link.path) == Access::Hidden)
             .cloned()
             .collect();
+        let routes = Routes::new(&settings.network, &facts.proxies)?;
         let holds = files.settle();
         Ok(Self {
             holds,
@@ -177,7 +180,7 @@ impl Policy {
             made_links,
             kernel: facts.kernel.clone(),
             files,
-            network: Network::new(&settings.network, &facts.own_addresses),
+            network: Network::new(&settings.network, &facts.own_addresses, routes),
             unix_sockets: settings.network.unix_sockets,
             notes,
         })

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 
 pub use super::addresses::AddressClass;
 use super::addresses::{class, spellings};
+use super::route::{Route, Routes, Use};
 use crate::parse::host::{AddressRange, Host, HostPattern, Pattern, Target, address};
-use crate::parse::settings::NetworkSettings;
+use crate::parse::settings::{NetworkSettings, ServerNames};
 
 /// A decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub enum Reason {
     },
     /// The name leads to an address that names may not lead to.
     Resolved(AddressClass),
+    /// TLS in the tunnel asks for another host, or for none.
+    ServerName(Option<Host>),
 }
 
 impl fmt::Display for Reason {
@@ -52,6 +55,15 @@ impl fmt::Display for Reason {
                 text
             }
             Self::Resolved(class) => return write!(f, "its name leads to {class}"),
+            Self::ServerName(Some(name)) => {
+                return write!(
+                    f,
+                    "TLS in the tunnel asks for {name} (network.requireServerName)"
+                );
+            }
+            Self::ServerName(None) => {
+                return f.write_str("TLS in the tunnel names no host (network.requireServerName)");
+            }
         };
         match text {
             Some(text) => write!(f, ": {text}"),
@@ -116,17 +128,59 @@ pub struct Network {
     reasons: Vec<(Pattern, String)>,
     denied_addresses: Vec<AddressRange>,
     own_addresses: Vec<IpAddr>,
+    server_names: ServerNames,
+    routes: Routes,
 }
 
 impl Network {
-    /// The policy of `settings` on a host with these addresses of its own.
-    pub fn new(settings: &NetworkSettings, own_addresses: &[IpAddr]) -> Self {
+    /// The policy of `settings` on a host with these addresses of its own, and these
+    /// ways out.
+    pub fn new(settings: &NetworkSettings, own_addresses: &[IpAddr], routes: Routes) -> Self {
         Self {
             allowed: Rules::new(settings.allowed.iter()),
             denied: Rules::new(settings.denied.iter()),
             reasons: settings.deny_reasons.clone(),
             denied_addresses: settings.denied_addresses.clone(),
             own_addresses: own_addresses.iter().map(IpAddr::to_canonical).collect(),
+            server_names: settings.server_names,
+            routes,
+        }
+    }
+
+    /// By which way an allowed target is reached.
+    pub fn route(&self, target: &Target, what: Use) -> Route {
+        self.routes.to(target, what)
+    }
+
+    /// Whether a TLS ClientHello in a tunnel to `target` must name its host.
+    pub fn checks_server_name(&self, target: &Target) -> bool {
+        match self.server_names {
+            ServerNames::Always => true,
+            ServerNames::Https => target.port == 443,
+            ServerNames::Never => false,
+        }
+    }
+
+    /// Whether a ClientHello that names `name` may go through a tunnel to `target`. To a
+    /// name, it must be that name; to an address, one that the policy allows, or none.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn permits_server_name(&self, target: &Target, name: Option<&Host>) -> Result<(), Reason> {
+        match (&target.host, name) {
+            (Host::Name(_), Some(name)) if *name == target.host => Ok(()),
+            (Host::Address(_), None) => Ok(()),
+            (Host::Address(_), Some(name)) => {
+                let named = Target {
+                    host: name.clone(),
+                    port: target.port,
+                };
+                match self.decide(&named) {
+                    Verdict::Allow { .. } => Ok(()),
+                    Verdict::Deny(_) => Err(Reason::ServerName(Some(name.clone()))),
+                }
+            }
+            (Host::Name(_), name) => Err(Reason::ServerName(name.cloned())),
         }
     }
 

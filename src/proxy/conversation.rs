@@ -1,117 +1,69 @@
-//! What is said on one connection before bytes are relayed.
+//! What is said on one connection, as far as it has to be understood.
 //!
 //! ```text
 //! Greeting ──5──▶ SocksGreeting ──▶ SocksRequest ─┐
 //!     │ └──4──▶ Closed (refused)                  │ decide: deny ──▶ Closed
 //!     └─else─▶ HttpHead ──────────────────────────┤
-//!                                                 ▼ allow
-//!                                   Dialing ──▶ Relaying
-//!                                      └─fails─▶ Closed
+//!                 ▲                               ▼ allow
+//!                 │                 Dialing ─fails─▶ Closed
+//!                 │   plain request │  │ tunnel    └──▶ ProxyReply, by way of another proxy
+//!                 └──── Exchange ◀──┘  └─▶ ServerName ─▶ Tunnel
+//!                          └─ 101 ──────────────────────▶ Tunnel
 //! ```
 //!
 //! A whole request is decided on before anything is looked up or dialled, and nothing
-//! is relayed before the connection stands.
+//! is relayed before the connection stands. Bodies and tunnels do not pass through
+//! here: a [`Mode`] says how much of each side is relayed as it is.
 
-use crate::limits::HEAD_BYTES;
-use crate::parse::Status;
+use std::time::Duration;
+
+use super::dialled::failure;
+pub use super::events::{Action, DialError, Event, Hop, Mode};
+use super::exchange::{Exchange, Next as Then};
+use super::reply;
+use crate::limits::{CLIENT_HELLO_INPUT, DIAL, HANDSHAKE, HEAD_BYTES, LINGER};
 use crate::parse::host::Target;
-use crate::parse::http::{Body, Kind, request_head, upstream_head};
-use crate::parse::socks::{self, Reply, SocksError};
-use crate::policy::network::{AddressClass, Network, Reason, Verdict};
-use crate::proxy::reply;
-
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event<'a> {
-    /// The client sent these bytes: at most [`Conversation::wants`].
-    Client(&'a [u8]),
-    /// The client has sent all it will.
-    ClientClosed,
-    /// The connection asked for stands.
-    Dialled,
-    /// It could not be made.
-    DialFailed(DialError),
-    /// The client took too long.
-    Deadline,
-}
-
-/// Why a connection could not be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DialError {
-    /// The name has no address.
-    NotFound,
-    /// The lookup failed.
-    LookupFailed,
-    /// The lookup took too long.
-    LookupTimeout,
-    /// The name leads only to addresses that it may not lead to.
-    Refused(AddressClass),
-    /// No address takes the connection.
-    Unreachable,
-    /// No address took it in time.
-    Timeout,
-    /// Too much is under way already.
-    Overloaded,
-}
-
-/// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Look the target up, check every address, connect to one.
-    Dial(Target),
-    /// Note a refusal.
-    Denied {
-        /// What was asked for.
-        target: Target,
-        /// Why it is refused.
-        reason: Reason,
-    },
-    /// Send this to the client.
-    Reply(Vec<u8>),
-    /// Send this to the other side, before anything that is relayed.
-    Forward(Vec<u8>),
-    /// Relay both ways from now on.
-    Relay(Framing),
-    /// Close, once the replies are sent.
-    Close,
-}
-
-/// What may be relayed from the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
-    /// Everything.
-    Tunnel,
-    /// What is left of this body, and nothing behind it: another request would be
-    /// another decision.
-    Request(Body),
-}
+use crate::parse::socks::Reply;
+use crate::policy::network::Network;
+use crate::policy::route::Route;
 
 /// How the client spoke, and so is answered.
 #[derive(Clone, Debug)]
-enum Dialect {
+pub(super) enum Dialect {
     Connect,
     Socks,
-    /// With the head for the origin, and how its body is framed.
-    Absolute(Vec<u8>, Body),
+    /// With the head as it goes on, and what is to be remembered of it.
+    Absolute(Vec<u8>, Exchange),
 }
 
 #[derive(Clone, Debug)]
-enum State {
+pub(super) enum State {
     Greeting,
     SocksGreeting,
     SocksRequest,
     HttpHead,
-    Dialing(Dialect, Target),
-    Relaying,
+    Dialing(Dialect, Target, Route),
+    /// Another proxy has been asked for a tunnel.
+    ProxyReply(Dialect, Target),
+    /// The first bytes in a tunnel are looked at.
+    ServerName(Target),
+    Exchange(Exchange, Target),
+    /// Nothing is to be understood.
+    Forward,
+    Tunnel,
     Closed,
 }
 
 /// One connection's conversation.
 #[derive(Debug)]
 pub struct Conversation {
-    state: State,
+    pub(super) state: State,
     /// Bytes of the client that nothing has used yet.
-    input: Vec<u8>,
+    pub(super) input: Vec<u8>,
+    /// The same of the other side.
+    pub(super) answer: Vec<u8>,
+    /// Counts the states that have a patience of their own.
+    turn: u32,
 }
 
 impl Default for Conversation {
@@ -126,200 +78,204 @@ impl Conversation {
         Self {
             state: State::Greeting,
             input: Vec::new(),
+            answer: Vec::new(),
+            turn: 0,
+        }
+    }
+
+    /// A connection that goes to one hop, whatever is said.
+    pub fn forward() -> Self {
+        Self {
+            state: State::Forward,
+            ..Self::new()
         }
     }
 
     /// How many of the client's bytes may be brought now; 0: do not read it.
     pub fn wants(&self) -> usize {
-        match self.state {
+        let most = match self.state {
             State::Greeting | State::SocksGreeting | State::SocksRequest | State::HttpHead => {
-                HEAD_BYTES.saturating_sub(self.input.len())
+                HEAD_BYTES
             }
-            State::Dialing(..) | State::Relaying | State::Closed => 0,
-        }
+            State::ServerName(_) => CLIENT_HELLO_INPUT,
+            State::Dialing(..)
+            | State::ProxyReply(..)
+            | State::Exchange(..)
+            | State::Forward
+            | State::Tunnel
+            | State::Closed => 0,
+        };
+        most.saturating_sub(self.input.len())
+    }
+
+    /// The same for the other side.
+    pub fn wants_answer(&self) -> usize {
+        HEAD_BYTES.saturating_sub(self.answer.len())
+    }
+
+    /// Which of its waits the conversation is in, and how long that may take, from when
+    /// it began.
+    pub fn patience(&self) -> (u32, Option<Duration>) {
+        let longest = match self.state {
+            State::Greeting | State::SocksGreeting | State::SocksRequest | State::HttpHead => {
+                Some(HANDSHAKE)
+            }
+            State::ProxyReply(..) => Some(DIAL),
+            State::Closed => Some(LINGER),
+            // Dialling has deadlines of its own; for the rest, the two ends have.
+            State::Dialing(..)
+            | State::ServerName(_)
+            | State::Exchange(..)
+            | State::Forward
+            | State::Tunnel => None,
+        };
+        (self.turn, longest)
+    }
+
+    pub(super) fn become_(&mut self, state: State) -> State {
+        self.turn = self.turn.wrapping_add(1);
+        std::mem::replace(&mut self.state, state)
     }
 
     /// Takes in an event; what is to be done is appended to `actions`.
     pub fn on(&mut self, event: Event<'_>, network: &Network, actions: &mut Vec<Action>) {
         match event {
+            Event::Forward(hop) => {
+                actions.push(Action::FromClient(Mode::Wait));
+                actions.push(Action::Dial(hop.clone()));
+            }
             Event::Client(bytes) => {
                 self.input.extend_from_slice(bytes);
-                while self.advance(network, actions) {}
-            }
-            Event::ClientClosed => self.close(actions),
-            Event::Deadline => {
-                if matches!(self.state, State::Greeting | State::HttpHead) && !self.input.is_empty()
-                {
-                    actions.push(Action::Reply(reply::too_slow()));
+                if self.is_worth_parsing(bytes) {
+                    while self.advance(network, actions) {}
                 }
-                self.close(actions);
             }
-            Event::Dialled => self.dialled(actions),
+            Event::ClientClosed => self.client_closed(actions),
+            Event::ClientDone => self.exchange(actions, Exchange::request_done),
+            Event::Upstream(bytes) => {
+                self.answer.extend_from_slice(bytes);
+                self.answered(network, actions);
+            }
+            Event::UpstreamClosed => self.upstream_closed(actions),
+            Event::UpstreamDone => self.exchange(actions, Exchange::response_done),
+            Event::Dialled => self.dialled(network, actions),
             Event::DialFailed(error) => self.dial_failed(error, actions),
+            Event::Deadline => self.too_late(actions),
         }
+        // The next request may lie there already.
+        while matches!(self.state, State::HttpHead) && self.advance(network, actions) {}
     }
 
-    fn close(&mut self, actions: &mut Vec<Action>) {
+    /// A head is looked at when a line ends, or goes wrong: not with every byte.
+    fn is_worth_parsing(&self, bytes: &[u8]) -> bool {
+        let telling = |b: &u8| (*b < b' ' && !matches!(b, b'\t' | b'\r')) || *b == 0x7f;
+        !matches!(self.state, State::HttpHead) || self.wants() == 0 || bytes.iter().any(telling)
+    }
+
+    pub(super) fn close(&mut self, actions: &mut Vec<Action>) {
         if !matches!(self.state, State::Closed) {
-            self.state = State::Closed;
+            self.become_(State::Closed);
             self.input = Vec::new();
+            self.answer = Vec::new();
             actions.push(Action::Close);
         }
     }
 
-    fn answer(&mut self, bytes: &[u8], actions: &mut Vec<Action>) {
+    pub(super) fn abort(&mut self, actions: &mut Vec<Action>) {
+        self.become_(State::Closed);
+        actions.push(Action::Abort);
+    }
+
+    pub(super) fn answer_and_close(&mut self, bytes: &[u8], actions: &mut Vec<Action>) {
         actions.push(Action::Reply(bytes.to_vec()));
         self.close(actions);
     }
 
-    fn used(&mut self, count: usize) {
+    pub(super) fn used(&mut self, count: usize) {
         self.input.drain(..count.min(self.input.len()));
     }
 
-    /// One step on the bytes at hand; whether another may follow.
-    fn advance(&mut self, network: &Network, actions: &mut Vec<Action>) -> bool {
+    fn too_late(&mut self, actions: &mut Vec<Action>) {
         match &self.state {
-            State::Greeting => {
-                match self.input.first() {
-                    None => return false,
-                    Some(&socks::VERSION) => self.state = State::SocksGreeting,
-                    Some(&socks::VERSION_4) => self.answer(&socks::REFUSAL_4, actions),
-                    Some(_) => self.state = State::HttpHead,
-                }
-                true
+            State::Greeting | State::HttpHead if !self.input.is_empty() => {
+                self.answer_and_close(&reply::too_slow(), actions);
             }
-            State::SocksGreeting => match socks::greeting(&self.input) {
-                Ok(Status::Partial) => false,
-                Ok(Status::Complete { value: true, used }) => {
-                    self.used(used);
-                    actions.push(Action::Reply(vec![socks::VERSION, 0]));
-                    self.state = State::SocksRequest;
-                    true
-                }
-                // "No acceptable methods."
-                Ok(Status::Complete { value: false, .. }) | Err(_) => {
-                    self.answer(&[socks::VERSION, 0xff], actions);
-                    false
-                }
-            },
-            State::SocksRequest => match socks::request(&self.input) {
-                Ok(Status::Partial) => false,
-                Ok(Status::Complete { value, used }) => {
-                    self.used(used);
-                    self.decide(Dialect::Socks, value, network, actions);
-                    false
-                }
-                Err(error) => self.refuse_socks(error, actions),
-            },
-            State::HttpHead => self.http_head(network, actions),
-            State::Dialing(..) | State::Relaying | State::Closed => false,
+            State::ProxyReply(dialect, target) => {
+                let why = "the other proxy did not answer in time";
+                let bytes = failure(dialect, target, why, Reply::Expired, reply::timed_out);
+                self.answer_and_close(&bytes, actions);
+            }
+            _ => self.close(actions),
         }
     }
 
-    fn refuse_socks(&mut self, error: SocksError, actions: &mut Vec<Action>) -> bool {
-        self.answer(&error.reply().bytes(), actions);
-        false
-    }
-
-    fn http_head(&mut self, network: &Network, actions: &mut Vec<Action>) -> bool {
-        let (dialect, target, used) = match request_head(&self.input) {
-            Ok(Status::Partial) => return false,
-            Ok(Status::Complete { value: head, used }) => {
-                let dialect = match head.kind {
-                    Kind::Connect => Dialect::Connect,
-                    Kind::Absolute { .. } => Dialect::Absolute(upstream_head(&head), head.body),
-                };
-                (dialect, head.target, used)
-            }
-            Err(error) => {
-                self.answer(&reply::malformed(error), actions);
-                return false;
-            }
-        };
-        self.used(used);
-        self.decide(dialect, target, network, actions);
-        false
-    }
-
-    fn decide(
-        &mut self,
-        dialect: Dialect,
-        target: Target,
-        network: &Network,
-        actions: &mut Vec<Action>,
-    ) {
-        match network.decide(&target) {
-            Verdict::Allow { .. } => {
-                actions.push(Action::Dial(target.clone()));
-                self.state = State::Dialing(dialect, target);
-            }
-            Verdict::Deny(reason) => self.deny(&dialect, target, reason, actions),
+    fn client_closed(&mut self, actions: &mut Vec<Action>) {
+        match &self.state {
+            // It has said all it has to say, and that was no TLS so far.
+            State::ServerName(_) => self.open_tunnel(actions),
+            State::Exchange(..) => self.abort(actions),
+            _ => self.close(actions),
         }
     }
 
-    fn deny(
-        &mut self,
-        dialect: &Dialect,
-        target: Target,
-        reason: Reason,
-        actions: &mut Vec<Action>,
-    ) {
-        let bytes = match dialect {
-            Dialect::Socks => Reply::NotAllowed.bytes().to_vec(),
-            Dialect::Connect | Dialect::Absolute(..) => reply::denied(&target, &reason),
-        };
-        actions.push(Action::Denied { target, reason });
-        self.answer(&bytes, actions);
+    fn upstream_closed(&mut self, actions: &mut Vec<Action>) {
+        match &self.state {
+            State::Exchange(exchange, target) if exchange.is_unanswered() => {
+                let why = "the connection ended before the response";
+                let bytes = reply::unreachable(target, why);
+                self.answer_and_close(&bytes, actions);
+            }
+            State::ProxyReply(dialect, target) => {
+                let why = "the other proxy closed the connection";
+                let bytes = failure(dialect, target, why, Reply::Failure, reply::unreachable);
+                self.answer_and_close(&bytes, actions);
+            }
+            _ => self.abort(actions),
+        }
     }
 
-    fn dialled(&mut self, actions: &mut Vec<Action>) {
-        let State::Dialing(dialect, _) = std::mem::replace(&mut self.state, State::Relaying) else {
-            return self.close(actions);
-        };
-        // What the client sent ahead of the answer.
-        let early = std::mem::take(&mut self.input);
-        match dialect {
-            Dialect::Connect => actions.push(Action::Reply(reply::ESTABLISHED.to_vec())),
-            Dialect::Socks => actions.push(Action::Reply(Reply::Succeeded.bytes().to_vec())),
-            Dialect::Absolute(mut head, mut body) => {
-                match body.take(&early) {
-                    Ok(belongs) => head.extend_from_slice(early.get(..belongs).unwrap_or_default()),
-                    Err(error) => return self.answer(&reply::malformed(error), actions),
-                }
-                actions.push(Action::Forward(head));
-                actions.push(Action::Relay(Framing::Request(body)));
-                return;
+    /// Bytes of the other side.
+    fn answered(&mut self, network: &Network, actions: &mut Vec<Action>) {
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Exchange(mut exchange, target) => {
+                let then = exchange.response(&mut self.answer, &target, actions);
+                self.state = State::Exchange(exchange, target);
+                self.then(then, actions);
+            }
+            State::ProxyReply(dialect, target) => {
+                self.state = State::ProxyReply(dialect.clone(), target.clone());
+                self.proxy_replied(&dialect, target, network, actions);
+            }
+            // What comes behind the end of a response is nobody's.
+            other => {
+                self.state = other;
+                self.answer.clear();
             }
         }
-        if !early.is_empty() {
-            actions.push(Action::Forward(early));
-        }
-        actions.push(Action::Relay(Framing::Tunnel));
     }
 
-    fn dial_failed(&mut self, error: DialError, actions: &mut Vec<Action>) {
-        let State::Dialing(dialect, target) = std::mem::replace(&mut self.state, State::Greeting)
-        else {
-            return self.close(actions);
-        };
-        if let DialError::Refused(class) = error {
-            return self.deny(&dialect, target, Reason::Resolved(class), actions);
+    fn exchange(&mut self, actions: &mut Vec<Action>, event: fn(&mut Exchange) -> Then) {
+        if let State::Exchange(exchange, _) = &mut self.state {
+            let then = event(exchange);
+            self.then(then, actions);
         }
-        let (why, code, late) = match error {
-            DialError::NotFound => ("the name has no address", Reply::HostUnreachable, false),
-            DialError::LookupFailed => ("the name lookup failed", Reply::HostUnreachable, false),
-            DialError::LookupTimeout => ("the name lookup took too long", Reply::Expired, true),
-            DialError::Unreachable => ("no address takes the connection", Reply::Refused, false),
-            DialError::Timeout => ("the connection took too long", Reply::Expired, true),
-            DialError::Overloaded | DialError::Refused(_) => {
-                ("too much is under way", Reply::Failure, false)
+    }
+
+    /// What follows from how far an exchange has come.
+    fn then(&mut self, then: Then, actions: &mut Vec<Action>) {
+        match then {
+            Then::More => {}
+            Then::Request => {
+                self.answer.clear();
+                actions.push(Action::Hangup);
+                actions.push(Action::FromClient(Mode::Talk));
+                self.become_(State::HttpHead);
             }
-        };
-        let bytes = match dialect {
-            Dialect::Socks => code.bytes().to_vec(),
-            Dialect::Connect | Dialect::Absolute(..) if late => reply::timed_out(&target, why),
-            Dialect::Connect | Dialect::Absolute(..) => reply::unreachable(&target, why),
-        };
-        self.answer(&bytes, actions);
+            Then::WebSocket => {
+                actions.push(Action::FromUpstream(Mode::Tunnel));
+                self.open_tunnel(actions);
+            }
+            Then::Close => self.close(actions),
+        }
     }
 }

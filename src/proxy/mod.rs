@@ -9,6 +9,11 @@
     clippy::as_conversions
 )]
 
+mod asked;
 pub mod conversation;
+mod dialled;
+pub mod events;
+pub mod exchange;
+pub mod forward;
 pub mod pipe;
 pub mod reply;

@@ -38,7 +38,9 @@ pub fn denied(target: &Target, reason: &Reason) -> Vec<u8> {
         Reason::NotListed { .. } | Reason::Listed { .. } => {
             "X-Proxy-Error: blocked-by-allowlist\r\n"
         }
-        Reason::Resolved(_) => "X-Proxy-Error: blocked-by-sandbox-runtime\r\n",
+        Reason::Resolved(_) | Reason::ServerName(_) => {
+            "X-Proxy-Error: blocked-by-sandbox-runtime\r\n"
+        }
     };
     let why = clean(&reason.to_string());
     let body = format!(
@@ -58,6 +60,7 @@ pub fn malformed(error: HttpError) -> Vec<u8> {
         | HttpError::Field
         | HttpError::TwoHosts
         | HttpError::Framing
+        | HttpError::StatusLine
         | HttpError::Chunk => (400, "Bad Request"),
     };
     response(code, phrase, "", &format!("srt: {error}\n"))

@@ -1,82 +1,27 @@
 //! One proxied connection: two sockets, a conversation, two pipes.
 //!
-//! Events only say that a side may be ready; a call that would block is what says
-//! that it is not. `pump` runs until nothing moves, or its share of work is done.
+//! `pump` runs until nothing moves, or its share of work is done.
 
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::io;
 use std::time::Instant;
 
-use mio::net::TcpStream;
-
+use super::attempts::Attempts;
+use super::stream::Side;
 use crate::limits::READS_PER_EVENT;
 use crate::parse::host::Target;
-use crate::parse::http::Body;
 use crate::policy::network::{Network, Reason};
-use crate::proxy::conversation::{Action, Conversation, Event, Framing};
+use crate::proxy::conversation::{Action, Conversation, Event, Hop, Mode};
 use crate::proxy::pipe::Pipe;
 
-/// A socket and what is believed of its readiness.
-pub struct Side {
-    /// The socket.
-    pub stream: TcpStream,
-    /// A read may succeed.
-    pub readable: bool,
-    /// A write may succeed.
-    pub writable: bool,
-}
-
-impl Side {
-    /// A side of which nothing is known yet.
-    pub fn new(stream: TcpStream) -> Self {
-        Self {
-            stream,
-            readable: false,
-            writable: false,
-        }
-    }
-
-    /// Reads; `None` when it would block.
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        loop {
-            match self.stream.read(buffer) {
-                Ok(n) => return Ok(Some(n)),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    self.readable = false;
-                    return Ok(None);
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-    }
-
-    /// Writes what the socket takes of `bytes`; gives how much that was.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut sent = 0;
-        while self.writable && sent < bytes.len() {
-            match self.stream.write(&bytes[sent..]) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(n) => sent += n,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.writable = false,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(sent)
-    }
-}
-
 /// Where a connection stands.
+#[derive(Debug)]
 pub enum Phase {
-    /// The conversation reads the client and decides.
-    Talking,
-    /// A name is being looked up.
-    Lookup(Target),
-    /// A connect is under way; the addresses still to try.
-    Dialing(Vec<IpAddr>, Target),
-    /// Both ways.
-    Relaying(Framing),
+    /// The modes of its lanes say what happens.
+    Open,
+    /// The addresses to connect to are being found.
+    Lookup(Hop),
+    /// Connects are under way.
+    Dialing(Attempts),
     /// The last reply is being flushed.
     Closing,
     /// Reading and dropping, so that the reply is not lost to a reset
@@ -87,87 +32,140 @@ pub enum Phase {
 /// What the loop must do for a connection after a pump.
 #[derive(Debug)]
 pub enum Need {
-    /// Find and connect to this target.
-    Dial(Target),
+    /// Connect.
+    Dial(Hop),
     /// Note a refusal.
     Report(Target, Reason),
     /// Pump again soon: the share of work is used up.
     Again,
-    /// Give it the time a closing connection has.
-    Linger,
     /// It is over.
     Finished,
 }
 
+/// One direction.
+#[derive(Debug)]
+struct Lane {
+    mode: Mode,
+    pipe: Pipe,
+}
+
+impl Lane {
+    fn new(mode: Mode) -> Self {
+        Self {
+            mode,
+            pipe: Pipe::new(),
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.mode == Mode::Tunnel && self.pipe.is_done()
+    }
+}
+
+/// Which direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Up,
+    Down,
+}
+
+/// What a lane has to tell the conversation.
+enum Said {
+    /// Nothing more for now.
+    Nothing,
+    /// This many bytes of the buffer, from the second number on.
+    Bytes(usize, usize),
+    /// A body is whole; behind it, this part of the buffer.
+    Done(usize, usize),
+    /// The end, too early.
+    Closed,
+}
+
 /// The connection.
+#[derive(Debug)]
 pub struct Connection {
     /// The command's side.
     pub client: Side,
-    /// The other side, once a connect has begun.
+    /// The other side, once it is connected.
     pub upstream: Option<Side>,
     /// Where it stands.
     pub phase: Phase,
     /// When patience ends, if it does.
     pub deadline: Option<Instant>,
-    /// When dialling as a whole must be done.
-    pub dial_by: Option<Instant>,
     conversation: Conversation,
-    up: Pipe,
-    down: Pipe,
+    /// The turn of the conversation that `deadline` belongs to.
+    turn: Option<u32>,
+    up: Lane,
+    down: Lane,
 }
 
 impl Connection {
     /// A connection just accepted.
-    pub fn new(stream: TcpStream, deadline: Instant) -> Self {
-        Self {
-            client: Side::new(stream),
+    pub fn new(client: Side, conversation: Conversation) -> Self {
+        let mut connection = Self {
+            client,
             upstream: None,
-            phase: Phase::Talking,
-            deadline: Some(deadline),
-            dial_by: None,
-            conversation: Conversation::new(),
-            up: Pipe::new(),
-            down: Pipe::new(),
-        }
+            phase: Phase::Open,
+            deadline: None,
+            conversation,
+            turn: None,
+            up: Lane::new(Mode::Talk),
+            down: Lane::new(Mode::Wait),
+        };
+        connection.be_patient();
+        connection
     }
 
     /// Whether bytes from the command have yet to reach the other side.
     pub fn owes_upstream(&self) -> bool {
-        matches!(self.phase, Phase::Relaying(_))
-            && (!self.up.pending().is_empty() || self.client.readable)
+        let relays = matches!(self.up.mode, Mode::Relay(_) | Mode::Tunnel);
+        self.upstream.is_some()
+            && (!self.up.pipe.pending().is_empty() || relays && self.client.readable)
+    }
+
+    fn be_patient(&mut self) {
+        let (turn, longest) = self.conversation.patience();
+        if self.turn != Some(turn) {
+            self.turn = Some(turn);
+            self.deadline = longest.map(|longest| Instant::now() + longest);
+        }
     }
 
     /// Tells the conversation of an event and does what it answers.
     pub fn tell(&mut self, event: Event<'_>, network: &Network, needs: &mut Vec<Need>) {
         let mut actions = Vec::new();
         self.conversation.on(event, network, &mut actions);
+        self.be_patient();
         for action in actions {
             match action {
-                Action::Dial(target) => {
-                    self.phase = Phase::Lookup(target.clone());
-                    needs.push(Need::Dial(target));
+                Action::Dial(hop) => {
+                    self.phase = Phase::Lookup(hop.clone());
+                    needs.push(Need::Dial(hop));
                 }
                 Action::Denied { target, reason } => needs.push(Need::Report(target, reason)),
-                Action::Reply(bytes) => self.down.keep(&bytes),
-                Action::Forward(bytes) => self.up.keep(&bytes),
-                Action::Relay(framing) => {
-                    self.phase = Phase::Relaying(framing);
-                    self.deadline = None;
+                Action::Reply(bytes) => self.down.pipe.keep(&bytes),
+                Action::Forward(bytes) => self.up.pipe.keep(&bytes),
+                Action::FromClient(mode) => self.up.mode = mode,
+                Action::FromUpstream(mode) => self.down.mode = mode,
+                Action::Hangup => {
+                    self.upstream = None;
+                    self.down.mode = Mode::Wait;
+                    self.up.pipe = Pipe::new();
                 }
                 Action::Close => {
                     self.phase = Phase::Closing;
-                    needs.push(Need::Linger);
+                    (self.up.mode, self.down.mode) = (Mode::Wait, Mode::Wait);
                 }
+                Action::Abort => needs.push(Need::Finished),
             }
         }
     }
 
     /// Moves everything that can be moved, through `buffer`.
     pub fn pump(&mut self, network: &Network, buffer: &mut [u8], needs: &mut Vec<Need>) {
-        match self.pump_inner(network, buffer, needs) {
-            Ok(()) => {}
-            // A reset, or a peer that is gone: nobody is left to tell.
-            Err(_) => needs.push(Need::Finished),
+        // A reset, or a peer that is gone: nobody is left to tell.
+        if self.pump_inner(network, buffer, needs).is_err() {
+            needs.push(Need::Finished);
         }
     }
 
@@ -178,69 +176,130 @@ impl Connection {
         needs: &mut Vec<Need>,
     ) -> io::Result<()> {
         let mut budget = READS_PER_EVENT;
-        while matches!(self.phase, Phase::Talking) && self.client.readable {
-            let room = self.conversation.wants().min(buffer.len());
-            if room == 0 {
-                break;
+        loop {
+            match self.phase {
+                Phase::Closing => return self.flush_and_close(buffer, needs),
+                Phase::Lingering => return self.linger(buffer, needs),
+                Phase::Open | Phase::Lookup(_) | Phase::Dialing(_) => {}
             }
-            match self.client.read(&mut buffer[..room])? {
-                None => break,
-                Some(0) => self.tell(Event::ClientClosed, network, needs),
-                Some(n) => self.tell(Event::Client(&buffer[..n]), network, needs),
+            let up = self.lane(Way::Up, buffer, &mut budget)?;
+            let mut told = self.pass_on(Way::Up, up, buffer, network, needs);
+            let down = self.lane(Way::Down, buffer, &mut budget)?;
+            told |= self.pass_on(Way::Down, down, buffer, network, needs);
+            if needs.iter().any(|need| matches!(need, Need::Finished)) {
+                return Ok(());
+            }
+            if self.up.is_done() && self.down.is_done() {
+                needs.push(Need::Finished);
+                return Ok(());
+            }
+            if budget == 0 {
+                needs.push(Need::Again);
+                return Ok(());
+            }
+            if !told {
+                return Ok(());
             }
         }
-        match &mut self.phase {
-            Phase::Talking | Phase::Lookup(_) | Phase::Dialing(..) => {
-                flush(&mut self.down, &mut self.client)
-            }
-            Phase::Relaying(framing) => {
-                let Some(upstream) = &mut self.upstream else {
-                    return Err(io::ErrorKind::NotConnected.into());
-                };
-                let request = match framing {
-                    Framing::Tunnel => None,
-                    Framing::Request(body) => Some(body),
-                };
-                let whole_request =
-                    request.as_ref().is_some_and(|b| b.is_done()) && self.up.pending().is_empty();
-                if !whole_request {
-                    transfer(
-                        &mut self.client,
-                        upstream,
-                        &mut self.up,
-                        request,
-                        buffer,
-                        &mut budget,
-                    )?;
-                }
-                transfer(
-                    upstream,
-                    &mut self.client,
-                    &mut self.down,
-                    None,
-                    buffer,
-                    &mut budget,
-                )?;
-                let tunnel = matches!(framing, Framing::Tunnel);
-                if self.down.is_done() && (self.up.is_done() || !tunnel) {
-                    needs.push(Need::Finished);
-                } else if budget == 0 {
-                    needs.push(Need::Again);
-                }
-                Ok(())
-            }
-            Phase::Closing => {
-                flush(&mut self.down, &mut self.client)?;
-                if self.down.pending().is_empty() {
-                    self.upstream = None;
-                    self.client.stream.shutdown(Shutdown::Write)?;
-                    self.phase = Phase::Lingering;
-                    return self.linger(buffer, needs);
-                }
-                Ok(())
-            }
-            Phase::Lingering => self.linger(buffer, needs),
+    }
+
+    /// Moves one direction as far as it goes without the conversation.
+    fn lane(&mut self, way: Way, buffer: &mut [u8], budget: &mut usize) -> io::Result<Said> {
+        let room = match way {
+            Way::Up => self.conversation.wants(),
+            Way::Down => self.conversation.wants_answer(),
+        };
+        let (from, to, lane) = match way {
+            Way::Up => (Some(&mut self.client), self.upstream.as_mut(), &mut self.up),
+            Way::Down => (
+                self.upstream.as_mut(),
+                Some(&mut self.client),
+                &mut self.down,
+            ),
+        };
+        let mut to = to;
+        if let Some(to) = to.as_deref_mut() {
+            flush(&mut lane.pipe, to)?;
         }
+        let Some(from) = from else {
+            return Ok(Said::Nothing);
+        };
+        match (&mut lane.mode, to) {
+            (Mode::Wait, _) => Ok(Said::Nothing),
+            (Mode::Talk, _) => {
+                let room = room.min(buffer.len());
+                if room == 0 || !from.readable || *budget == 0 {
+                    return Ok(Said::Nothing);
+                }
+                *budget -= 1;
+                let said = match from.read(&mut buffer[..room]) {
+                    Ok(None) => Said::Nothing,
+                    Ok(Some(n)) if n > 0 => Said::Bytes(0, n),
+                    // What ends in a reset ends.
+                    Ok(Some(_)) | Err(_) => Said::Closed,
+                };
+                if matches!(said, Said::Closed) {
+                    lane.mode = Mode::Wait;
+                }
+                Ok(said)
+            }
+            (Mode::Relay(_) | Mode::Tunnel, None) => Err(io::ErrorKind::NotConnected.into()),
+            (Mode::Relay(_), Some(to)) => relay_body(from, to, lane, buffer, budget),
+            (Mode::Tunnel, Some(to)) => {
+                tunnel(from, to, &mut lane.pipe, buffer, budget)?;
+                Ok(Said::Nothing)
+            }
+        }
+    }
+
+    /// Tells the conversation what a lane had to say; whether there was anything.
+    fn pass_on(
+        &mut self,
+        way: Way,
+        said: Said,
+        buffer: &[u8],
+        network: &Network,
+        needs: &mut Vec<Need>,
+    ) -> bool {
+        let bytes = |from: usize, to: usize| buffer.get(from..to).unwrap_or_default();
+        let of = |bytes| match way {
+            Way::Up => Event::Client(bytes),
+            Way::Down => Event::Upstream(bytes),
+        };
+        match said {
+            Said::Nothing => return false,
+            Said::Bytes(from, to) => self.tell(of(bytes(from, to)), network, needs),
+            Said::Done(from, to) => {
+                // What comes behind a response is nobody's; behind a request, the next.
+                if way == Way::Up && from < to {
+                    self.tell(of(bytes(from, to)), network, needs);
+                }
+                let done = match way {
+                    Way::Up => Event::ClientDone,
+                    Way::Down => Event::UpstreamDone,
+                };
+                self.tell(done, network, needs);
+            }
+            Said::Closed => {
+                let closed = match way {
+                    Way::Up => Event::ClientClosed,
+                    Way::Down => Event::UpstreamClosed,
+                };
+                self.tell(closed, network, needs);
+            }
+        }
+        true
+    }
+
+    fn flush_and_close(&mut self, buffer: &mut [u8], needs: &mut Vec<Need>) -> io::Result<()> {
+        flush(&mut self.down.pipe, &mut self.client)?;
+        if !self.down.pipe.pending().is_empty() {
+            return Ok(());
+        }
+        self.upstream = None;
+        self.client.stream.shutdown()?;
+        self.phase = Phase::Lingering;
+        self.linger(buffer, needs)
     }
 
     fn linger(&mut self, buffer: &mut [u8], needs: &mut Vec<Need>) -> io::Result<()> {
@@ -258,20 +317,6 @@ impl Connection {
         }
         Ok(())
     }
-
-    /// Begins a connect to the next address, if one is left; `false` when none is.
-    pub fn dial_next(&mut self) -> Option<TcpStream> {
-        let Phase::Dialing(addresses, target) = &mut self.phase else {
-            return None;
-        };
-        while !addresses.is_empty() {
-            let ip = addresses.remove(0);
-            if let Ok(stream) = TcpStream::connect(SocketAddr::new(ip, target.port)) {
-                return Some(stream);
-            }
-        }
-        None
-    }
 }
 
 fn flush(pipe: &mut Pipe, to: &mut Side) -> io::Result<()> {
@@ -280,42 +325,74 @@ fn flush(pipe: &mut Pipe, to: &mut Side) -> io::Result<()> {
     Ok(())
 }
 
-/// Moves bytes one way until one side would block or the budget is used up. A pipe
-/// with anything pending is not read into: the reader waits for the writer.
-fn transfer(
+/// Whether a pipe may be read into: the reader waits for the writer.
+fn may_read(pipe: &Pipe, from: &Side, budget: usize) -> bool {
+    pipe.pending().is_empty() && pipe.can_read() && from.readable && budget > 0
+}
+
+/// Moves what belongs to a body.
+fn relay_body(
+    from: &mut Side,
+    to: &mut Side,
+    lane: &mut Lane,
+    buffer: &mut [u8],
+    budget: &mut usize,
+) -> io::Result<Said> {
+    while may_read(&lane.pipe, from, *budget) {
+        let Mode::Relay(body) = &mut lane.mode else {
+            break;
+        };
+        *budget -= 1;
+        let n = match from.read(buffer)? {
+            None => break,
+            Some(n) => n,
+        };
+        if n == 0 {
+            let endless = *body == crate::parse::body::Body::Endless;
+            lane.mode = Mode::Wait;
+            return Ok(if endless {
+                Said::Done(0, 0)
+            } else {
+                Said::Closed
+            });
+        }
+        let belongs = body
+            .take(&buffer[..n])
+            .map_err(|_| io::ErrorKind::InvalidData)?;
+        let done = body.is_done();
+        let sent = to.write(&buffer[..belongs])?;
+        lane.pipe.keep(&buffer[sent..belongs]);
+        if done {
+            lane.mode = Mode::Wait;
+            return Ok(Said::Done(belongs, n));
+        }
+    }
+    Ok(Said::Nothing)
+}
+
+/// Moves everything, and the end behind it.
+fn tunnel(
     from: &mut Side,
     to: &mut Side,
     pipe: &mut Pipe,
-    mut body: Option<&mut Body>,
     buffer: &mut [u8],
     budget: &mut usize,
 ) -> io::Result<()> {
-    flush(pipe, to)?;
-    while pipe.pending().is_empty() && pipe.can_read() && from.readable && *budget > 0 {
-        if body.as_ref().is_some_and(|b| b.is_done()) {
-            break;
-        }
+    while may_read(pipe, from, *budget) {
         *budget -= 1;
         match from.read(buffer)? {
             None => break,
-            Some(0) if body.is_some() => return Err(io::ErrorKind::UnexpectedEof.into()),
             Some(0) => pipe.finish(),
             Some(n) => {
-                let belongs = match &mut body {
-                    None => n,
-                    Some(body) => body
-                        .take(&buffer[..n])
-                        .map_err(|_| io::ErrorKind::InvalidData)?,
-                };
-                let sent = to.write(&buffer[..belongs])?;
-                pipe.keep(&buffer[sent..belongs]);
+                let sent = to.write(&buffer[..n])?;
+                pipe.keep(&buffer[sent..n]);
             }
         }
     }
     if pipe.wants_shutdown() {
         // A peer that is gone (ENOTCONN) needs no FIN, and what it sent before is
         // still to be passed on.
-        let _ = to.stream.shutdown(Shutdown::Write);
+        let _ = to.stream.shutdown();
         pipe.shutdown_done();
     }
     Ok(())

@@ -1,132 +1,158 @@
-//! From an allowed target to a connection: look up, check every address, connect.
+//! From an allowed hop to a connection: look up, check every address, connect.
 
-use std::io;
-use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 use mio::Interest;
+use mio::net::{TcpStream, UnixStream};
 
 use super::Reactor;
-use super::connection::{Connection, Phase, Side};
+use super::attempts::{Attempts, Due, Outcome};
+use super::connection::Phase;
+use super::stream::{Side, Stream};
 use super::token::{Key, Slot};
-use crate::limits::DIAL;
 use crate::parse::host::{Host, Target};
-use crate::proxy::conversation::{DialError, Event};
+use crate::proxy::conversation::{DialError, Event, Hop};
+use crate::sys;
 
 impl Reactor {
-    pub(super) fn dial(&mut self, slot: Slot, target: &Target) {
+    pub(super) fn dial(&mut self, slot: Slot, hop: Hop) {
         // The resolver has its own deadline, and dialling gets one when it begins.
         self.set_deadline(slot, None);
-        match &target.host {
-            Host::Address(ip) => self.answered(slot, Ok(vec![*ip])),
-            Host::Name(name) => {
-                let mut answers = Vec::new();
-                match self.resolver.ask(slot, name.clone()) {
-                    Ok(()) => {
-                        self.resolver
-                            .dispatch(self.poll.registry(), Instant::now(), &mut answers)
+        match hop {
+            Hop::Target(Target { host, .. }) | Hop::Proxy(Target { host, .. }) => match host {
+                Host::Address(ip) => self.answered(slot, Ok(vec![ip])),
+                Host::Name(name) => {
+                    let mut answers = Vec::new();
+                    match self.resolver.ask(slot, name) {
+                        Ok(()) => self.resolver.dispatch(
+                            self.poll.registry(),
+                            Instant::now(),
+                            &mut answers,
+                        ),
+                        Err(error) => answers.push((slot, Err(error))),
                     }
-                    Err(error) => answers.push((slot, Err(error))),
+                    for (slot, answer) in answers {
+                        self.answered(slot, answer);
+                    }
                 }
-                for (slot, answer) in answers {
-                    self.answered(slot, answer);
-                }
+            },
+            Hop::Loopback(port) => {
+                let here = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
+                self.attempt(slot, Attempts::new(here, port, Instant::now()));
             }
+            Hop::Socket(path) => match UnixStream::connect(path) {
+                Ok(stream) => self.begun(slot, Stream::Unix(stream)),
+                Err(_) => self.tell(slot, Event::DialFailed(DialError::Unreachable)),
+            },
+            Hop::Inside(_) => self.inside.push_back(slot),
         }
     }
 
-    /// A lookup has ended: every address must be one that the policy permits, and
-    /// the address that was checked is the address that is dialled.
+    /// How many sockets of the sandbox's own are needed.
+    pub fn wants_inside(&self) -> usize {
+        self.inside.len()
+    }
+
+    /// Takes an unconnected TCP socket that was made inside the sandbox, for the
+    /// connection that has waited longest.
+    pub fn take_inside(&mut self, socket: OwnedFd) {
+        let Some(slot) = self.inside.pop_front() else {
+            return;
+        };
+        let Some(Phase::Lookup(Hop::Inside(port))) = self.table.get(slot).map(|c| &c.phase) else {
+            return;
+        };
+        let port = *port;
+        let begun = sys::fd::begin_connect_loopback(&socket, port);
+        match begun {
+            Ok(()) => {
+                let stream = TcpStream::from_std(std::net::TcpStream::from(socket));
+                self.begun(slot, Stream::Tcp(stream));
+            }
+            Err(_) => self.tell(slot, Event::DialFailed(DialError::Unreachable)),
+        }
+    }
+
+    /// A connect that was begun by other means.
+    fn begun(&mut self, slot: Slot, stream: Stream) {
+        let mut side = Side::new(stream);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let token = Key::Upstream(slot).token();
+        let registry = self.poll.registry();
+        match registry.register(&mut side.stream, token, interest) {
+            Ok(()) => self.attempt(slot, Attempts::begun(side, Instant::now())),
+            Err(_) => self.tell(slot, Event::DialFailed(DialError::Overloaded)),
+        }
+    }
+
+    /// A lookup has ended: every address of a target must be one that the policy
+    /// permits, and the address that was checked is the address that is dialled.
     pub(super) fn answered(&mut self, slot: Slot, answer: Result<Vec<IpAddr>, DialError>) {
-        let Some(connection) = self.table.get(slot) else {
+        let Some(Phase::Lookup(hop)) = self.table.get(slot).map(|c| &c.phase) else {
             return;
         };
-        let Phase::Lookup(target) = &connection.phase else {
-            return;
-        };
-        let target = target.clone();
         let addresses = match answer {
             Ok(addresses) => addresses,
             Err(error) => return self.tell(slot, Event::DialFailed(error)),
         };
-        let mut permitted = Vec::new();
-        let mut refused = None;
-        for ip in addresses {
-            match self.network.permits_address(&target, ip) {
-                Ok(()) => permitted.push(ip),
-                Err(class) => refused = Some(class),
+        let (port, permitted) = match hop {
+            Hop::Target(target) => {
+                let mut permitted = Vec::new();
+                let mut refused = None;
+                for ip in addresses {
+                    match self.network.permits_address(target, ip) {
+                        Ok(()) => permitted.push(ip),
+                        Err(class) => refused = Some(class),
+                    }
+                }
+                if permitted.is_empty() {
+                    let error = refused.map_or(DialError::NotFound, DialError::Refused);
+                    return self.tell(slot, Event::DialFailed(error));
+                }
+                (target.port, permitted)
             }
-        }
-        if permitted.is_empty() {
-            let error = refused.map_or(DialError::NotFound, DialError::Refused);
-            return self.tell(slot, Event::DialFailed(error));
-        }
-        connection.dial_by = Some(Instant::now() + DIAL);
-        connection.phase = Phase::Dialing(permitted, target);
-        self.dial_next(slot);
+            // Where the user has put their own proxy is for them to say.
+            Hop::Proxy(target) => (target.port, addresses),
+            Hop::Socket(_) | Hop::Loopback(_) | Hop::Inside(_) => return,
+        };
+        self.attempt(slot, Attempts::new(permitted, port, Instant::now()));
     }
 
-    /// Tries the next address; each has its share of the time that is left.
-    pub(super) fn dial_next(&mut self, slot: Slot) {
-        let now = Instant::now();
+    fn attempt(&mut self, slot: Slot, attempts: Attempts) {
+        if let Some(connection) = self.table.get(slot) {
+            connection.phase = Phase::Dialing(attempts);
+            self.look(slot, Due::NotYet);
+        }
+    }
+
+    /// Looks how dialling stands, and carries on.
+    pub(super) fn look(&mut self, slot: Slot, due: Due) {
+        let token = Key::Upstream(slot).token();
         let Some(connection) = self.table.get(slot) else {
             return;
         };
-        connection.upstream = None;
-        let left = connection
-            .dial_by
-            .map_or(Duration::ZERO, |by| by.saturating_duration_since(now));
-        let to_try = match &connection.phase {
-            Phase::Dialing(addresses, _) => addresses.len() as u32,
-            _ => return,
+        let Phase::Dialing(attempts) = &mut connection.phase else {
+            return;
         };
-        let Some(mut stream) = connection.dial_next() else {
-            let error = if left.is_zero() {
-                DialError::Timeout
-            } else {
-                DialError::Unreachable
-            };
-            return self.tell(slot, Event::DialFailed(error));
-        };
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let token = Key::Upstream(slot).token();
-        if self
-            .poll
-            .registry()
-            .register(&mut stream, token, interest)
-            .is_err()
-        {
-            return self.tell(slot, Event::DialFailed(DialError::Overloaded));
+        match attempts.look(self.poll.registry(), token, Instant::now(), due) {
+            Outcome::Waiting(until) => self.set_deadline(slot, Some(until)),
+            Outcome::Stands(side) => {
+                connection.upstream = Some(side);
+                connection.phase = Phase::Open;
+                self.set_deadline(slot, None);
+                self.tell(slot, Event::Dialled);
+            }
+            Outcome::Failed => self.dial_failed(slot, DialError::Unreachable),
+            Outcome::TimedOut => self.dial_failed(slot, DialError::Timeout),
         }
-        connection.upstream = Some(Side::new(stream));
-        self.set_deadline(slot, Some(now + left / to_try.max(1)));
     }
-}
 
-/// How a connect stands.
-pub(super) enum Dial {
-    /// Nothing is known yet.
-    Waiting,
-    /// It stands.
-    Connected,
-    /// It has failed.
-    Failed,
-}
-
-/// How the connect under way stands.
-pub(super) fn dialled(connection: &Connection) -> Dial {
-    let Some(side) = &connection.upstream else {
-        return Dial::Waiting;
-    };
-    if !side.writable && !side.readable {
-        return Dial::Waiting;
-    }
-    match (side.stream.take_error(), side.stream.peer_addr()) {
-        (Ok(None), Ok(_)) => {
-            let _ = side.stream.set_nodelay(true);
-            Dial::Connected
+    fn dial_failed(&mut self, slot: Slot, error: DialError) {
+        if let Some(connection) = self.table.get(slot) {
+            connection.phase = Phase::Open;
         }
-        (Ok(None), Err(e)) if e.kind() == io::ErrorKind::NotConnected => Dial::Waiting,
-        _ => Dial::Failed,
+        self.tell(slot, Event::DialFailed(error));
     }
 }

@@ -6,13 +6,15 @@
 //! in a loop, and is told which of them are readable. It has no callbacks.
 #![forbid(unsafe_code)]
 
+pub mod attempts;
 pub mod connection;
 mod dial;
 pub mod resolver;
+pub mod stream;
 pub mod table;
 pub mod token;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::net::TcpListener as StdListener;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -22,13 +24,14 @@ use mio::net::{TcpListener, TcpStream};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 
-use crate::limits::{CONNECTIONS, HANDSHAKE, LINGER, RELAY_BYTES, RESERVED_DESCRIPTORS};
+use crate::limits::{CONNECTIONS, RELAY_BYTES, RESERVED_DESCRIPTORS};
 use crate::policy::network::Network;
-use crate::proxy::conversation::{DialError, Event};
+use crate::proxy::conversation::{Conversation, Event, Hop};
 use crate::violation::Store;
-use connection::{Connection, Need, Phase, Side};
-use dial::{Dial, dialled};
+use attempts::Due;
+use connection::{Connection, Need, Phase};
 use resolver::{Answer, HelperProgram, Resolver};
+use stream::{Side, Stream};
 use table::Table;
 use token::{Key, Slot};
 
@@ -39,7 +42,7 @@ const EVENTS: usize = 256;
 pub struct Reactor {
     poll: Poll,
     events: Events,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<(TcpListener, Service)>,
     /// Listeners that may have a connection waiting.
     accepting: Vec<bool>,
     table: Table,
@@ -53,6 +56,17 @@ pub struct Reactor {
     /// Connections with work left over from the last turn.
     again: Vec<Slot>,
     violations: Store,
+    /// Connections that wait for a socket of the sandbox's own.
+    inside: VecDeque<Slot>,
+}
+
+/// What a listening socket is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// The proxy.
+    Proxy,
+    /// Everything goes to this hop, as it is.
+    Forward(Hop),
 }
 
 impl Reactor {
@@ -78,6 +92,7 @@ impl Reactor {
             deadlines: BTreeSet::new(),
             again: Vec::new(),
             violations: Store::default(),
+            inside: VecDeque::new(),
         })
     }
 
@@ -106,7 +121,7 @@ impl Reactor {
     ///
     /// # Errors
     /// It cannot be made non-blocking or polled.
-    pub fn listen(&mut self, socket: OwnedFd) -> io::Result<()> {
+    pub fn listen(&mut self, socket: OwnedFd, service: Service) -> io::Result<()> {
         let socket = StdListener::from(socket);
         socket.set_nonblocking(true)?;
         let mut listener = TcpListener::from_std(socket);
@@ -114,7 +129,7 @@ impl Reactor {
         self.poll
             .registry()
             .register(&mut listener, token, Interest::READABLE)?;
-        self.listeners.push(listener);
+        self.listeners.push((listener, service));
         self.accepting.push(true);
         Ok(())
     }
@@ -163,13 +178,15 @@ impl Reactor {
                 }
                 Some(Key::Client(slot)) => {
                     if let Some(connection) = self.table.get(slot) {
-                        mark(&mut connection.client, event);
+                        connection.client.mark(event);
                         slots.push(slot);
                     }
                 }
                 Some(Key::Upstream(slot)) => {
-                    if let Some(side) = self.table.get(slot).and_then(|c| c.upstream.as_mut()) {
-                        mark(side, event);
+                    if let Some(connection) = self.table.get(slot) {
+                        if let Some(side) = &mut connection.upstream {
+                            side.mark(event);
+                        }
                         slots.push(slot);
                     }
                 }
@@ -189,7 +206,7 @@ impl Reactor {
             self.answered(slot, answer);
         }
         self.expire(now);
-        self.accept(now);
+        self.accept();
         Ok(())
     }
 
@@ -205,11 +222,14 @@ impl Reactor {
         Some(next.saturating_duration_since(Instant::now()))
     }
 
-    fn accept(&mut self, now: Instant) {
+    fn accept(&mut self) {
         for n in 0..self.listeners.len() {
             while self.accepting[n] && self.table.len() < self.capacity {
-                match self.listeners[n].accept() {
-                    Ok((stream, _)) => self.admit(stream, now),
+                match self.listeners[n].0.accept() {
+                    Ok((stream, _)) => {
+                        let service = self.listeners[n].1.clone();
+                        self.admit(stream, service);
+                    }
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.accepting[n] = false,
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                     // The peer is gone already, or descriptors have run out: either way
@@ -220,23 +240,32 @@ impl Reactor {
         }
     }
 
-    fn admit(&mut self, stream: TcpStream, now: Instant) {
+    fn admit(&mut self, stream: TcpStream, service: Service) {
         // Latency only: a kernel that refuses it still relays.
         let _ = stream.set_nodelay(true);
-        let deadline = now + HANDSHAKE;
-        let slot = self.table.insert(Connection::new(stream, deadline));
-        self.deadlines.insert((deadline, slot));
-        if let Some(connection) = self.table.get(slot) {
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            let token = Key::Client(slot).token();
-            if self
-                .poll
-                .registry()
-                .register(&mut connection.client.stream, token, interest)
-                .is_err()
-            {
-                self.close(slot);
-            }
+        let (conversation, start) = match service {
+            Service::Proxy => (Conversation::new(), None),
+            Service::Forward(hop) => (Conversation::forward(), Some(hop)),
+        };
+        let mut client = Side::new(Stream::Tcp(stream));
+        let slot = self.table.reserve();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let token = Key::Client(slot).token();
+        let registry = self.poll.registry();
+        if registry
+            .register(&mut client.stream, token, interest)
+            .is_err()
+        {
+            self.table.release(slot);
+            return;
+        }
+        let connection = Connection::new(client, conversation);
+        if let Some(at) = connection.deadline {
+            self.deadlines.insert((at, slot));
+        }
+        self.table.fill(slot, connection);
+        if let Some(hop) = start {
+            self.tell(slot, Event::Forward(&hop));
         }
     }
 
@@ -253,17 +282,14 @@ impl Reactor {
         let Some(connection) = self.table.get(slot) else {
             return;
         };
+        if matches!(connection.phase, Phase::Dialing(_)) {
+            self.look(slot, Due::NotYet);
+        }
+        let Some(connection) = self.table.get(slot) else {
+            return;
+        };
         let before = connection.deadline;
         let mut needs = Vec::new();
-        if matches!(connection.phase, Phase::Dialing(..)) {
-            match dialled(connection) {
-                Dial::Waiting => {}
-                Dial::Connected => {
-                    connection.tell(Event::Dialled, &self.network, &mut needs);
-                }
-                Dial::Failed => return self.dial_next(slot),
-            }
-        }
         connection.pump(&self.network, &mut self.buffer, &mut needs);
         self.sync_deadline(slot, before);
         self.satisfy(slot, needs);
@@ -293,10 +319,9 @@ impl Reactor {
     fn satisfy(&mut self, slot: Slot, needs: Vec<Need>) {
         for need in needs {
             match need {
-                Need::Dial(target) => self.dial(slot, &target),
+                Need::Dial(hop) => self.dial(slot, hop),
                 Need::Report(target, reason) => self.violations.add(target, reason),
                 Need::Again => self.again.push(slot),
-                Need::Linger => self.set_deadline(slot, Some(Instant::now() + LINGER)),
                 Need::Finished => self.close(slot),
             }
         }
@@ -325,23 +350,10 @@ impl Reactor {
                 continue;
             };
             match &connection.phase {
-                Phase::Dialing(addresses, _) if addresses.is_empty() => {
-                    self.tell(slot, Event::DialFailed(DialError::Timeout));
-                }
-                Phase::Dialing(..) => self.dial_next(slot),
-                Phase::Talking => {
-                    self.set_deadline(slot, Some(now + LINGER));
-                    self.tell(slot, Event::Deadline);
-                }
-                Phase::Lookup(_) | Phase::Relaying(_) | Phase::Closing | Phase::Lingering => {
-                    self.close(slot);
-                }
+                Phase::Dialing(_) => self.look(slot, Due::Next),
+                Phase::Open => self.tell(slot, Event::Deadline),
+                Phase::Lookup(_) | Phase::Closing | Phase::Lingering => self.close(slot),
             }
         }
     }
-}
-
-fn mark(side: &mut Side, event: &mio::event::Event) {
-    side.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
-    side.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
 }

@@ -27,25 +27,30 @@ impl Table {
         self.len() == 0
     }
 
-    /// Puts a connection in, and says where.
-    pub fn insert(&mut self, connection: Connection) -> Slot {
-        if let Some(index) = self.free.pop() {
-            let place = &mut self.places[index as usize];
-            place.connection = Some(connection);
-            return Slot {
-                index,
-                generation: place.generation,
-            };
-        }
-        let index = self.places.len() as u32;
-        self.places.push(Place {
-            generation: 0,
-            connection: Some(connection),
-        });
-        Slot {
-            index,
-            generation: 0,
-        }
+    /// A place for a connection, which is to be filled or released at once.
+    pub fn reserve(&mut self) -> Slot {
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => {
+                self.places.push(Place {
+                    generation: 0,
+                    connection: None,
+                });
+                (self.places.len() - 1) as u32
+            }
+        };
+        let generation = self.places[index as usize].generation;
+        Slot { index, generation }
+    }
+
+    /// Puts a connection into its place.
+    pub fn fill(&mut self, slot: Slot, connection: Connection) {
+        self.places[slot.index as usize].connection = Some(connection);
+    }
+
+    /// Gives back a place that was not filled.
+    pub fn release(&mut self, slot: Slot) {
+        self.free.push(slot.index);
     }
 
     /// The connection at `slot`, if it is still there.

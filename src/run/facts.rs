@@ -19,6 +19,7 @@ use crate::parse::glob::{Glob, PathPattern};
 use crate::parse::settings::PathRule;
 use crate::policy::files::{Kind, Rule, covers, join};
 use crate::policy::protected::Names;
+use crate::policy::route::ProxyVariables;
 use crate::policy::{Facts, Place, Resolved};
 use crate::sys;
 
@@ -41,6 +42,7 @@ pub fn facts(loaded: &Loaded, directory: &Path, own: &Own<'_>) -> Result<Facts, 
         kernel: kernel_entries().doing("listing /proc")?,
         directory: directory.as_os_str().as_bytes().to_vec(),
         temporary: own.temporary.as_os_str().as_bytes().to_vec(),
+        proxies: proxies(),
         own_addresses: sys::host::own_addresses().doing("reading this host's addresses")?,
         ..Facts::default()
     };
@@ -96,6 +98,15 @@ fn root_entries() -> io::Result<Vec<(Vec<u8>, Kind)>> {
         entries.push((entry.path().into_os_string().into_vec(), kind));
     }
     Ok(entries)
+}
+
+/// What the environment says of a parent proxy; of both spellings the lower one counts,
+/// as for curl.
+fn proxies() -> ProxyVariables {
+    let named = |name: &str| Some((name.to_owned(), env::var(name).ok()?));
+    let one = |lower: &str| named(lower).or_else(|| named(&lower.to_uppercase()));
+    let all = ["http_proxy", "https_proxy", "no_proxy"].map(one);
+    all.into_iter().flatten().collect()
 }
 
 /// What is not a process's in /proc, and is a directory or may be written.

@@ -16,8 +16,8 @@ use super::{orphans, pin};
 use crate::args::Verbosity;
 use crate::error::{Error, While};
 use crate::limits::{BWRAP_WORDS, DRAIN};
-use crate::reactor::Reactor;
 use crate::reactor::resolver::HelperProgram;
+use crate::reactor::{Reactor, Service};
 use crate::sys;
 use crate::sys::process::Orphaned;
 use crate::sys::signal::{FORWARDED, Origin, Signals, TERMINAL_STOP};
@@ -240,7 +240,7 @@ fn listen_to_stage(
                 }
                 for listener in passed {
                     reactor
-                        .listen(listener)
+                        .listen(listener, Service::Proxy)
                         .doing("taking the sandbox's listeners")?;
                 }
                 sys::fd::send(socket.as_fd(), &[GO], &[]).doing("starting the command")?;

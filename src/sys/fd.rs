@@ -233,6 +233,25 @@ fn flock(fd: &impl AsFd, operation: i32) -> io::Result<()> {
     cerr(unsafe { libc::flock(fd.as_fd().as_raw_fd(), operation) }).map(drop)
 }
 
+/// Begins to connect a TCP socket, whosever network namespace it belongs to, to a port
+/// of 127.0.0.1 there, without waiting (connect(2), EINPROGRESS).
+pub fn begin_connect_loopback(socket: &OwnedFd, port: u16) -> io::Result<()> {
+    set_nonblocking(socket.as_fd())?;
+    // SAFETY: a sockaddr_in of zeroes is valid; its fields are set below.
+    let mut address: libc::sockaddr_in = unsafe { zeroed() };
+    address.sin_family = libc::AF_INET as libc::sa_family_t;
+    address.sin_port = port.to_be();
+    address.sin_addr.s_addr = u32::from(std::net::Ipv4Addr::LOCALHOST).to_be();
+    let size = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+    // SAFETY: `address` is a sockaddr_in of the size that is said.
+    let begun =
+        cerr(unsafe { libc::connect(socket.as_raw_fd(), ptr::from_ref(&address).cast(), size) });
+    match begun {
+        Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
 /// Waits until a descriptor is readable (poll(2)).
 ///
 /// # Errors

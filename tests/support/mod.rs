@@ -147,7 +147,15 @@ pub fn srt(who: Who, directory: &Path) -> Command {
         .current_dir(directory)
         .env("HOME", directory)
         .stdin(Stdio::null());
+    without_proxies(&mut command);
     command
+}
+
+/// What the machine that runs the tests says of proxies is not theirs.
+fn without_proxies(command: &mut Command) {
+    for name in ["http_proxy", "https_proxy", "no_proxy", "all_proxy"] {
+        command.env_remove(name).env_remove(name.to_uppercase());
+    }
 }
 
 /// `srt -s policy -c script`.
@@ -415,6 +423,7 @@ impl Lab {
         command
             .env("HOME", self.scratch.path(""))
             .stdin(Stdio::null());
+        without_proxies(&mut command);
         // What the machine that runs the tests says of certificates is not theirs.
         for name in [
             "CURL_CA_BUNDLE",

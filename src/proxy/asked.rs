@@ -1,0 +1,165 @@
+//! The conversation's first half: what is asked for, and whether it may be had.
+
+use super::conversation::{Conversation, Dialect, State};
+use super::events::{Action, Hop, Mode};
+use super::exchange::Exchange;
+use super::forward::{self, Next};
+use super::reply;
+use crate::parse::Status;
+use crate::parse::host::Target;
+use crate::parse::http::{Kind, request_head};
+use crate::parse::socks::{self, Reply, SocksError};
+use crate::parse::tls::{TlsError, client_hello};
+use crate::policy::network::{Network, Reason, Verdict};
+use crate::policy::route::{Route, Use};
+
+impl Conversation {
+    /// One step on the bytes at hand; whether another may follow.
+    pub(super) fn advance(&mut self, network: &Network, actions: &mut Vec<Action>) -> bool {
+        match &self.state {
+            State::Greeting => {
+                match self.input.first() {
+                    None => return false,
+                    Some(&socks::VERSION) => self.state = State::SocksGreeting,
+                    Some(&socks::VERSION_4) => self.answer_and_close(&socks::REFUSAL_4, actions),
+                    Some(_) => self.state = State::HttpHead,
+                }
+                true
+            }
+            State::SocksGreeting => match socks::greeting(&self.input) {
+                Ok(Status::Partial) => false,
+                Ok(Status::Complete { value: true, used }) => {
+                    self.used(used);
+                    actions.push(Action::Reply(vec![socks::VERSION, 0]));
+                    self.state = State::SocksRequest;
+                    true
+                }
+                // "No acceptable methods."
+                Ok(Status::Complete { value: false, .. }) | Err(_) => {
+                    self.answer_and_close(&[socks::VERSION, 0xff], actions);
+                    false
+                }
+            },
+            State::SocksRequest => match socks::request(&self.input) {
+                Ok(Status::Partial) => false,
+                Ok(Status::Complete { value, used }) => {
+                    self.used(used);
+                    self.decide(Dialect::Socks, value, Route::Direct, network, actions);
+                    false
+                }
+                Err(error) => self.refuse_socks(error, actions),
+            },
+            State::HttpHead => self.http_head(network, actions),
+            State::ServerName(target) => {
+                let target = target.clone();
+                self.server_name(&target, network, actions)
+            }
+            State::Dialing(..)
+            | State::ProxyReply(..)
+            | State::Exchange(..)
+            | State::Forward
+            | State::Tunnel
+            | State::Closed => false,
+        }
+    }
+
+    fn refuse_socks(&mut self, error: SocksError, actions: &mut Vec<Action>) -> bool {
+        self.answer_and_close(&error.reply().bytes(), actions);
+        false
+    }
+
+    fn http_head(&mut self, network: &Network, actions: &mut Vec<Action>) -> bool {
+        let (dialect, target, route, used) = match request_head(&self.input) {
+            Ok(Status::Partial) => return false,
+            Ok(Status::Complete { value: head, used }) => match head.kind {
+                Kind::Connect => (Dialect::Connect, head.target, Route::Direct, used),
+                Kind::Absolute { .. } => {
+                    let route = network.route(&head.target, Use::Request);
+                    let next = match &route {
+                        Route::Direct => Next::Origin,
+                        Route::Proxy(proxy) => Next::Proxy(proxy.authorization.as_deref()),
+                        Route::Socket(_) => Next::Proxy(None),
+                    };
+                    let passed = forward::request(&head, next);
+                    let dialect = Dialect::Absolute(passed, Exchange::new(&head));
+                    (dialect, head.target, route, used)
+                }
+            },
+            Err(error) => {
+                self.answer_and_close(&reply::malformed(error), actions);
+                return false;
+            }
+        };
+        self.used(used);
+        self.decide(dialect, target, route, network, actions);
+        false
+    }
+
+    fn decide(
+        &mut self,
+        dialect: Dialect,
+        target: Target,
+        route: Route,
+        network: &Network,
+        actions: &mut Vec<Action>,
+    ) {
+        match network.decide(&target) {
+            Verdict::Allow { .. } => {
+                let route = match dialect {
+                    Dialect::Connect | Dialect::Socks => network.route(&target, Use::Tunnel),
+                    Dialect::Absolute(..) => route,
+                };
+                actions.push(Action::FromClient(Mode::Wait));
+                actions.push(Action::Dial(match &route {
+                    Route::Direct => Hop::Target(target.clone()),
+                    Route::Proxy(proxy) => Hop::Proxy(proxy.target.clone()),
+                    Route::Socket(path) => Hop::Socket(path.clone()),
+                }));
+                self.become_(State::Dialing(dialect, target, route));
+            }
+            Verdict::Deny(reason) => self.deny(&dialect, target, reason, actions),
+        }
+    }
+
+    pub(super) fn deny(
+        &mut self,
+        dialect: &Dialect,
+        target: Target,
+        reason: Reason,
+        actions: &mut Vec<Action>,
+    ) {
+        let bytes = match dialect {
+            Dialect::Socks => Reply::NotAllowed.bytes().to_vec(),
+            Dialect::Connect | Dialect::Absolute(..) => reply::denied(&target, &reason),
+        };
+        actions.push(Action::Denied { target, reason });
+        self.answer_and_close(&bytes, actions);
+    }
+
+    /// Looks at the first bytes of a tunnel; what is not TLS is not held back.
+    fn server_name(
+        &mut self,
+        target: &Target,
+        network: &Network,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let verdict = match client_hello(&self.input) {
+            Ok(Status::Partial) => return false,
+            Ok(Status::Complete { value, .. }) => {
+                network.permits_server_name(target, value.server_name.as_ref())
+            }
+            Err(TlsError::NotTls) => Ok(()),
+            // What cannot be read could be read otherwise by the other side.
+            Err(_) => Err(Reason::ServerName(None)),
+        };
+        match verdict {
+            Ok(()) => self.open_tunnel(actions),
+            Err(reason) => {
+                let target = target.clone();
+                actions.push(Action::Denied { target, reason });
+                self.abort(actions);
+            }
+        }
+        false
+    }
+}
