@@ -66,6 +66,13 @@ pub enum Stage {
     },
     /// Answers name lookups on standard input.
     Lookup,
+    /// Connects standard input and output to a host, through the proxy.
+    Connect {
+        /// The host.
+        host: OsString,
+        /// The port.
+        port: OsString,
+    },
     /// Pins symbolic links; the numbers are inherited descriptors.
     Pin {
         /// The sandbox's mount namespace.
@@ -175,6 +182,10 @@ fn stage(parser: &mut lexopt::Parser) -> Result<Stage, String> {
             run: parser.value().map_err(bad)?,
         }),
         Some("lookup") => Ok(Stage::Lookup),
+        Some("connect") => Ok(Stage::Connect {
+            host: parser.value().map_err(bad)?,
+            port: parser.value().map_err(bad)?,
+        }),
         Some("pin") => Ok(Stage::Pin {
             mounts: number()?,
             links: number()?,

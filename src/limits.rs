@@ -47,6 +47,9 @@ pub const DRAIN: Duration = Duration::from_millis(200);
 /// Longest wait for the end of a process that was killed.
 pub const ENDING: Duration = Duration::from_secs(10);
 
+/// Most ports in `allowHostPorts` and in `publishPorts`: their sockets go in one message.
+pub const FORWARDED_PORTS: usize = 32;
+
 /// Most lookup helpers at once: one that hangs delays nobody while others are free.
 pub const LOOKUP_HELPERS: usize = 4;
 

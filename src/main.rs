@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use sandbox_runtime::args::{self, Action, HELP, Mode, Run, Stage, Verbosity};
 use sandbox_runtime::error::{Error, While};
-use sandbox_runtime::run::{inner, linux, lookup, pin, plan};
+use sandbox_runtime::run::{connect, inner, linux, lookup, pin, plan};
 
 fn main() -> ExitCode {
     let action = args::action(env::args_os().skip(1)).map_err(Error::Usage);
@@ -36,6 +36,9 @@ fn perform(action: Action) -> Result<u8, Error> {
             stderr,
         })),
         Action::Stage(Stage::Lookup) => lookup::serve().doing("looking names up").map(|()| 0),
+        Action::Stage(Stage::Connect { host, port }) => connect::serve(&host, &port)
+            .doing("connecting through the proxy")
+            .map(|()| 0),
         Action::Stage(Stage::Pin { mounts, links }) => pin::serve(mounts, links)
             .doing("holding symbolic links in place")
             .map(|()| 0),

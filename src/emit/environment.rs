@@ -1,10 +1,5 @@
 //! The command's environment: the caller's, with what leads programs to the proxy.
 
-/// Port of the HTTP listener on the sandbox's 127.0.0.1.
-pub const HTTP_PORT: u16 = 3128;
-/// Port of the SOCKS listener on the sandbox's 127.0.0.1.
-pub const SOCKS_PORT: u16 = 1080;
-
 const HTTP: &str = "http://127.0.0.1:3128";
 
 /// Variables set to a fixed value: name, value. The reason stands above each group.
@@ -43,9 +38,38 @@ const JAVA: &str = "JAVA_TOOL_OPTIONS";
 const JAVA_OPTIONS: &str = "-Dhttp.proxyHost=127.0.0.1 -Dhttp.proxyPort=3128 \
      -Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=3128";
 
+/// Tells git how to reach a server by ssh.
+const GIT_SSH: &[u8] = b"GIT_SSH_COMMAND";
+
+/// ssh through the proxy, by `program` in its connect role. No connection is shared with
+/// one that was made outside. In ProxyCommand, a `%` stands for itself when doubled, and
+/// a shell reads the line (ssh_config(5)).
+fn ssh_command(program: &[u8]) -> Vec<u8> {
+    let mut quoted = Vec::new();
+    for &byte in program {
+        match byte {
+            b'%' => quoted.extend_from_slice(b"%%"),
+            b'\'' | b'"' | b'\\' | b'$' | b'`' | b' ' | b'!' => {
+                quoted.extend_from_slice(&[b'\\', byte])
+            }
+            _ => quoted.push(byte),
+        }
+    }
+    [
+        b"ssh -o ControlMaster=no -o ControlPath=none -o ProxyCommand='",
+        quoted.as_slice(),
+        b" --stage connect %h %p'",
+    ]
+    .concat()
+}
+
 /// The environment of the command: `caller`'s, in its order (of a name that stands
-/// there twice, the last value), then ours.
-pub fn environment(caller: &[(Vec<u8>, Vec<u8>)], tmpdir: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+/// there twice, the last value), then ours. `program` is this program, as the command finds it.
+pub fn environment(
+    caller: &[(Vec<u8>, Vec<u8>)],
+    tmpdir: &[u8],
+    program: &[u8],
+) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut all: Vec<(Vec<u8>, Vec<u8>)> = Vec::with_capacity(caller.len());
     let mut java = Vec::new();
     for (name, value) in caller {
@@ -66,6 +90,10 @@ pub fn environment(caller: &[(Vec<u8>, Vec<u8>)], tmpdir: &[u8]) -> Vec<(Vec<u8>
     );
     java.extend(JAVA_OPTIONS.bytes());
     all.push((JAVA.into(), java));
+    let quotable = !program.contains(&b'\'') && !program.contains(&b'\n');
+    if quotable && !all.iter().any(|(name, _)| name == GIT_SSH) {
+        all.push((GIT_SSH.to_vec(), ssh_command(program)));
+    }
     all.push((b"TMPDIR".to_vec(), tmpdir.to_vec()));
     all.push((b"TMPPREFIX".to_vec(), [tmpdir, b"/zsh"].concat()));
     all

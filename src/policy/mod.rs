@@ -14,6 +14,7 @@ pub mod addresses;
 pub mod facts;
 pub mod files;
 pub mod network;
+pub mod ports;
 pub mod protected;
 pub mod route;
 
@@ -21,6 +22,7 @@ use crate::parse::settings::{Settings, UnixSockets};
 pub use facts::{Facts, Found, Link, Place, Resolved};
 use files::{Access, Entry, FRESH, Files, Kind, Placeholder, Rule, covers, join};
 use network::Network;
+use ports::Ports;
 use route::Routes;
 
 /// The whole policy of a run.
@@ -38,6 +40,8 @@ pub struct Policy {
     pub kernel: Vec<Vec<u8>>,
     /// Network names and addresses.
     pub network: Network,
+    /// Ports that are no business of the proxy's.
+    pub ports: Ports,
     /// Unix sockets.
     pub unix_sockets: UnixSockets,
     /// Rules without effect here, for `--debug`.
@@ -181,6 +185,7 @@ impl Policy {
             kernel: facts.kernel.clone(),
             files,
             network: Network::new(&settings.network, &facts.own_addresses, routes),
+            ports: Ports::new(&settings.network, &mut notes)?,
             unix_sockets: settings.network.unix_sockets,
             notes,
         })

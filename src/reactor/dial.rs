@@ -50,14 +50,17 @@ impl Reactor {
         }
     }
 
-    /// How many sockets of the sandbox's own are needed.
-    pub fn wants_inside(&self) -> usize {
-        self.inside.len()
+    /// Whether one more socket of the sandbox's own is to be asked for now.
+    pub fn wants_inside(&mut self) -> bool {
+        let wants = self.asked < self.inside.len();
+        self.asked += usize::from(wants);
+        wants
     }
 
     /// Takes an unconnected TCP socket that was made inside the sandbox, for the
     /// connection that has waited longest.
     pub fn take_inside(&mut self, socket: OwnedFd) {
+        self.asked = self.asked.saturating_sub(1);
         let Some(slot) = self.inside.pop_front() else {
             return;
         };

@@ -58,6 +58,8 @@ pub struct Reactor {
     violations: Store,
     /// Connections that wait for a socket of the sandbox's own.
     inside: VecDeque<Slot>,
+    /// How many such sockets have been asked for and have not come yet.
+    asked: usize,
 }
 
 /// What a listening socket is for.
@@ -93,6 +95,7 @@ impl Reactor {
             again: Vec::new(),
             violations: Store::default(),
             inside: VecDeque::new(),
+            asked: 0,
         })
     }
 

@@ -9,10 +9,10 @@ use std::io::{self, Read};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::launch::{ENDED, FAILED, GO, LISTENING, Launch, MESSAGE_BYTES, SIGNAL};
+use super::launch::{ENDED, FAILED, GO, LISTENING, Launch, MESSAGE_BYTES, SIGNAL, SOCKET};
 use super::recheck;
-use crate::emit::environment::{HTTP_PORT, SOCKS_PORT};
 use crate::emit::seccomp::Insn;
+use crate::policy::ports::{HTTP_PORT, SOCKS_PORT};
 use crate::sys;
 use crate::sys::process::{Ended, Pid};
 use crate::sys::seccomp::SockFilter;
@@ -62,7 +62,7 @@ fn stage(socket: &OwnedFd, inherited: &Inherited) -> Step<u8> {
     // Owned descriptors must be gone before `close_all_but` closes by number.
     drop(stderr);
     let launch = step("reading the launch file", read_launch(launch))?;
-    hand_out_listeners(socket)?;
+    hand_out_listeners(socket, &launch.ports)?;
     let Some(early) = step("waiting for the supervisor", told_to_go(socket))? else {
         return Ok(125);
     };
@@ -102,12 +102,15 @@ fn read_launch(file: OwnedFd) -> io::Result<Launch> {
     Launch::decode(&content).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-fn hand_out_listeners(socket: &OwnedFd) -> Step<()> {
-    let listen = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-    let http = step("listening for HTTP", listen(HTTP_PORT))?;
-    let socks = step("listening for SOCKS", listen(SOCKS_PORT))?;
+fn hand_out_listeners(socket: &OwnedFd, ports: &[u16]) -> Step<()> {
+    let mut listeners = Vec::new();
+    for port in [HTTP_PORT, SOCKS_PORT].iter().chain(ports) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, *port));
+        listeners.push(step("listening for what goes out", listener)?);
+    }
     let mounts = step("opening the mount namespace", sys::namespace::own_mounts())?;
-    let all = [http.as_fd(), socks.as_fd(), mounts.as_fd()];
+    let mut all: Vec<BorrowedFd<'_>> = listeners.iter().map(AsFd::as_fd).collect();
+    all.push(mounts.as_fd());
     step(
         "handing out the listeners",
         sys::fd::send(socket.as_fd(), &[LISTENING], &all),
@@ -179,6 +182,10 @@ fn init(socket: BorrowedFd<'_>, signals: &mut Signals, command: Pid) -> io::Resu
             match sys::fd::receive(socket, &mut message)? {
                 // The supervisor is gone: so are we, and all that is inside.
                 (0, _) => return Ok(125),
+                (1, _) if message[0] == SOCKET => {
+                    let fresh = sys::fd::tcp_socket()?;
+                    sys::fd::send(socket, &[SOCKET], &[fresh.as_fd()])?;
+                }
                 // The command may have ended meanwhile; it is reaped next.
                 (2, _) if message[0] == SIGNAL => {
                     let _ = sys::process::kill(command, i32::from(message[1]));

@@ -20,6 +20,8 @@ pub struct Launch {
     pub filter: Vec<Insn>,
     /// What must be mounted before the command starts.
     pub checks: Vec<Check>,
+    /// Ports to listen on besides the proxy's.
+    pub ports: Vec<u16>,
 }
 
 /// First byte of a message from the stage: its listening sockets come with it, and its
@@ -31,6 +33,8 @@ pub const FAILED: u8 = b'F';
 pub const ENDED: u8 = b'E';
 /// To the stage: the proxy is ready, start the command.
 pub const GO: u8 = b'G';
+/// To the stage: a TCP socket of the sandbox's own is wanted. From it: here is one.
+pub const SOCKET: u8 = b'T';
 /// To the stage: deliver the signal whose number is the next byte.
 pub const SIGNAL: u8 = b'S';
 
@@ -45,7 +49,8 @@ impl Launch {
         let insns: Vec<u8> = self.filter.iter().flat_map(encode_insn).collect();
         list(&mut out, self.argv.iter());
         list(&mut out, pairs);
-        list(&mut out, [insns].iter());
+        let ports: Vec<u8> = self.ports.iter().flat_map(|p| p.to_le_bytes()).collect();
+        list(&mut out, [insns, ports].iter());
         out.extend(encode_checks(&self.checks));
         out
     }
@@ -54,26 +59,28 @@ impl Launch {
     pub fn decode(mut input: &[u8]) -> Option<Self> {
         let argv = unlist(&mut input)?;
         let flat = unlist(&mut input)?;
-        let insns = unlist(&mut input)?;
+        let numbers = unlist(&mut input)?;
+        let [insns, ports] = numbers.as_slice() else {
+            return None;
+        };
         let checks = decode_checks(input)?;
-        if flat.len() % 2 != 0 || insns.len() != 1 {
+        if flat.len() % 2 != 0 || ports.len() % 2 != 0 {
             return None;
         }
+        let port = |pair: &[u8]| Some(u16::from_le_bytes(*pair.first_chunk::<2>()?));
+        let ports = ports.chunks(2).map(port).collect::<Option<_>>()?;
         let mut flat = flat.into_iter();
         let mut environment = Vec::new();
         while let (Some(name), Some(value)) = (flat.next(), flat.next()) {
             environment.push((name, value));
         }
-        let filter = insns
-            .first()?
-            .chunks(8)
-            .map(decode_insn)
-            .collect::<Option<_>>()?;
+        let filter = insns.chunks(8).map(decode_insn).collect::<Option<_>>()?;
         Some(Self {
             argv,
             environment,
             filter,
             checks,
+            ports,
         })
     }
 }

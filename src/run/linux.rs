@@ -9,15 +9,15 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use super::launch::{ENDED, FAILED, GO, LISTENING, Launch, MESSAGE_BYTES, SIGNAL};
+use super::launch::{ENDED, FAILED, GO, LISTENING, MESSAGE_BYTES, SIGNAL, SOCKET};
+use super::orphans;
 use super::plan::Plan;
-use super::recheck::{self, Check};
-use super::{orphans, pin};
+use super::ready::{self, Ready};
 use crate::args::Verbosity;
 use crate::error::{Error, While};
 use crate::limits::{BWRAP_WORDS, DRAIN};
+use crate::reactor::Reactor;
 use crate::reactor::resolver::HelperProgram;
-use crate::reactor::{Reactor, Service};
 use crate::sys;
 use crate::sys::process::Orphaned;
 use crate::sys::signal::{FORWARDED, Origin, Signals, TERMINAL_STOP};
@@ -33,6 +33,7 @@ const CHILD: u32 = 2;
 /// The sandbox did not come up, or the loop broke: the command's end is not known.
 pub fn run(plan: Plan, verbosity: Verbosity) -> Result<u8, Error> {
     let mut signals = Signals::new(&FORWARDED).doing("blocking signals")?;
+    let published = ready::publish(&plan.policy.ports)?;
     let started = spawn(&plan)?;
     let descriptors = sys::host::raise_descriptor_limit().doing("raising the descriptor limit")?;
     let helper = HelperProgram {
@@ -50,8 +51,8 @@ pub fn run(plan: Plan, verbosity: Verbosity) -> Result<u8, Error> {
     reactor
         .watch(started.pidfd.as_fd(), CHILD)
         .doing("watching bubblewrap")?;
-    let ready = |mounts: &OwnedFd| make_ready(&plan.launch, &plan.pins, mounts);
-    let ending = supervise(started, &mut signals, &mut reactor, &ready);
+    let mut ready = Ready::new(&plan.launch, &plan.pins, &plan.policy.ports, published);
+    let ending = supervise(started, &mut signals, &mut reactor, &mut ready);
     if !matches!(ending, Ok(Ending::Told(_))) {
         // Nobody has said that all is over inside.
         orphans::end(plan.temporary.run()).doing("ending what was left running")?;
@@ -163,26 +164,32 @@ fn supervise(
     mut started: Started,
     signals: &mut Signals,
     reactor: &mut Reactor,
-    make_ready: &dyn Fn(&OwnedFd) -> Result<(), Error>,
+    ready: &mut Ready<'_>,
 ) -> Result<Ending, Error> {
-    let mut ready = Vec::new();
+    let mut events = Vec::new();
     let mut stage = StageState::Starting;
     let mut gone = false;
     while !gone {
-        reactor.turn(None, &mut ready).doing("waiting for events")?;
-        ready.sort_unstable();
-        for which in ready.drain(..) {
+        reactor
+            .turn(None, &mut events)
+            .doing("waiting for events")?;
+        events.sort_unstable();
+        for which in events.drain(..) {
             match which {
                 SIGNALS => pass_on(signals, &started.socket).doing("passing signals on")?,
-                STAGE => listen_to_stage(&started.socket, reactor, &mut stage, make_ready)?,
+                STAGE => listen_to_stage(&started.socket, reactor, &mut stage, ready)?,
                 CHILD => gone = true,
                 _ => {}
             }
         }
+        while reactor.wants_inside() {
+            // A stage that is gone needs no connections.
+            let _ = sys::fd::send(started.socket.as_fd(), &[SOCKET], &[]);
+        }
     }
     let ended = started.child.wait().doing("waiting for bubblewrap")?;
     // Its last words may still lie in the socket.
-    listen_to_stage(&started.socket, reactor, &mut stage, make_ready)?;
+    listen_to_stage(&started.socket, reactor, &mut stage, ready)?;
     drain(reactor, &started)?;
     match stage {
         StageState::Ended(status) => Ok(Ending::Told(status)),
@@ -215,7 +222,7 @@ fn listen_to_stage(
     socket: &OwnedFd,
     reactor: &mut Reactor,
     stage: &mut StageState,
-    make_ready: &dyn Fn(&OwnedFd) -> Result<(), Error>,
+    ready: &mut Ready<'_>,
 ) -> Result<(), Error> {
     let mut buffer = [0u8; MESSAGE_BYTES];
     loop {
@@ -233,19 +240,12 @@ fn listen_to_stage(
         };
         match buffer.get(..length) {
             None | Some([]) => return Ok(()),
-            Some([LISTENING]) if passed.len() == 3 && matches!(stage, StageState::Starting) => {
-                let mut passed = passed;
-                if let Some(mounts) = passed.pop() {
-                    make_ready(&mounts)?;
-                }
-                for listener in passed {
-                    reactor
-                        .listen(listener, Service::Proxy)
-                        .doing("taking the sandbox's listeners")?;
-                }
+            Some([LISTENING]) if matches!(stage, StageState::Starting) => {
+                ready.make(passed, reactor)?;
                 sys::fd::send(socket.as_fd(), &[GO], &[]).doing("starting the command")?;
                 *stage = StageState::Running;
             }
+            Some([SOCKET]) => passed.into_iter().for_each(|fd| reactor.take_inside(fd)),
             Some([ENDED, status]) => *stage = StageState::Ended(*status),
             Some([FAILED, text @ ..]) => {
                 *stage = StageState::Failed(String::from_utf8_lossy(text).into_owned());
@@ -253,32 +253,6 @@ fn listen_to_stage(
             Some(_) => return Err(Error::Stage("a message that is not one of ours".into())),
         }
     }
-}
-
-/// The last steps before the command may start, with all mounts made: that they are
-/// where they were meant to be, and that no symbolic link can be replaced.
-fn make_ready(launch: &Launch, pins: &[Check], mounts: &OwnedFd) -> Result<(), Error> {
-    recheck::outside(&launch.checks).map_err(|text| Error::Policy(vec![text]))?;
-    if pins.is_empty() {
-        return Ok(());
-    }
-    const DOING: &str = "holding symbolic links in place";
-    let request = pin::request(pins).doing(DOING)?;
-    let mut helper = Command::new("/proc/self/exe");
-    helper
-        .args(["--stage", "pin", &number(mounts), &number(&request)])
-        .env_clear()
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
-    let kept = vec![mounts.as_raw_fd(), request.as_raw_fd()];
-    sys::process::confine_spawn(&mut helper, kept, Orphaned::Killed);
-    let said = helper.output().doing(DOING)?;
-    if said.status.success() {
-        return Ok(());
-    }
-    let words = String::from_utf8_lossy(&said.stderr);
-    let words = words.trim().trim_start_matches("srt: ");
-    Err(Error::Stage(words.to_owned()))
 }
 
 fn pass_on(signals: &mut Signals, socket: &OwnedFd) -> io::Result<()> {

@@ -2,6 +2,7 @@
 //! pure rooms, and does what they say.
 #![forbid(unsafe_code)]
 
+pub mod connect;
 pub mod facts;
 pub mod holds;
 pub mod inner;
@@ -17,6 +18,8 @@ pub mod pin;
 pub mod placeholders;
 pub mod plan;
 pub mod probe;
+#[cfg(target_os = "linux")]
+pub mod ready;
 pub mod recheck;
 mod search;
 pub mod tasks;

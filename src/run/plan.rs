@@ -108,7 +108,15 @@ pub fn make(run: &Run) -> Result<Plan, Error> {
         .collect();
     let launch = Launch {
         argv: run.argv.iter().map(|a| a.as_bytes().to_vec()).collect(),
-        environment: environment::environment(&caller, temporary.inner().as_os_str().as_bytes()),
+        environment: environment::environment(
+            &caller,
+            temporary.inner().as_os_str().as_bytes(),
+            env::current_exe()
+                .unwrap_or_default()
+                .as_os_str()
+                .as_bytes(),
+        ),
+        ports: policy.ports.host.clone(),
         filter: seccomp::program(machine, policy.unix_sockets),
         checks: [checks, pins.clone()].concat(),
     };

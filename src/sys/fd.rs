@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use super::cerr;
 
-/// Most descriptors in one message.
-const MOST_PASSED: usize = 4;
+/// Most descriptors in one message (the kernel's own bound is 253, unix(7)).
+const MOST_PASSED: usize = 64;
 
 /// Room for the ancillary data of `MOST_PASSED` descriptors, aligned as `cmsghdr` wants.
-const CONTROL_WORDS: usize = 8;
+const CONTROL_WORDS: usize = 2 + MOST_PASSED / 2;
 
 /// An anonymous file with `content`, read from its start (memfd_create(2)).
 /// Close-on-exec, as every descriptor made here.
@@ -231,6 +231,15 @@ pub fn unlock(fd: &impl AsFd) -> io::Result<()> {
 fn flock(fd: &impl AsFd, operation: i32) -> io::Result<()> {
     // SAFETY: the call touches no memory.
     cerr(unsafe { libc::flock(fd.as_fd().as_raw_fd(), operation) }).map(drop)
+}
+
+/// An unconnected TCP socket of this process's network namespace.
+pub fn tcp_socket() -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
+    // SAFETY: takes integers only.
+    let raw = cerr(unsafe { libc::socket(libc::AF_INET, kind, 0) })?;
+    // SAFETY: the kernel has just made this descriptor and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
 /// Begins to connect a TCP socket, whosever network namespace it belongs to, to a port
