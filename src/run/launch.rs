@@ -93,8 +93,16 @@ pub fn encode_checks(checks: &[Check]) -> Vec<u8> {
             Same::Object => 0,
             Same::Path => 1,
         };
-        let Identity { device, inode } = check.identity;
-        [&device.to_le_bytes()[..], &inode.to_le_bytes(), &[shows]].concat()
+        let Identity {
+            device,
+            inode,
+            born,
+            kind,
+        } = check.identity;
+        let numbers = [device, inode, born, kind];
+        let mut packed: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
+        packed.push(shows);
+        packed
     };
     let packed: Vec<_> = checks.iter().map(pack).collect();
     let mut out = Vec::new();
@@ -111,15 +119,22 @@ pub fn decode_checks(mut input: &[u8]) -> Option<Vec<Check>> {
         return None;
     }
     let unpack = |(path, packed): (Vec<u8>, Vec<u8>)| {
-        let (device, rest) = packed.split_first_chunk::<8>()?;
-        let (inode, shows) = rest.split_first_chunk::<8>()?;
+        let mut rest = packed.as_slice();
+        let mut number = || -> Option<u64> {
+            let (head, tail) = rest.split_first_chunk::<8>()?;
+            rest = tail;
+            Some(u64::from_le_bytes(*head))
+        };
+        let identity = Identity {
+            device: number()?,
+            inode: number()?,
+            born: number()?,
+            kind: number()?,
+        };
         Some(Check {
             path,
-            identity: Identity {
-                device: u64::from_le_bytes(*device),
-                inode: u64::from_le_bytes(*inode),
-            },
-            shows: match shows {
+            identity,
+            shows: match rest {
                 [0] => Same::Object,
                 [1] => Same::Path,
                 _ => return None,

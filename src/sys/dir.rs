@@ -109,8 +109,13 @@ fn dirent(bytes: &[u8]) -> Option<(&[u8], EntryType, usize)> {
 pub struct Identity {
     /// Device number.
     pub device: u64,
-    /// Inode number.
+    /// Inode number: it may be used again as soon as it is free.
     pub inode: u64,
+    /// When it was made, in nanoseconds, where the file system knows; and so what tells
+    /// it from another that has its number now.
+    pub born: u64,
+    /// What it is (`S_IFMT`, inode(7)).
+    pub kind: u64,
 }
 
 /// Opens what lies at an absolute path without reading it, if no component of it is a
@@ -160,7 +165,7 @@ pub fn identity(object: BorrowedFd<'_>) -> io::Result<(Identity, MountRoot)> {
             object.as_raw_fd(),
             c"".as_ptr(),
             libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW,
-            libc::STATX_INO,
+            libc::STATX_INO | libc::STATX_TYPE | libc::STATX_BTIME,
             ptr::from_mut(&mut found),
         )
     })?;
@@ -171,6 +176,10 @@ pub fn identity(object: BorrowedFd<'_>) -> io::Result<(Identity, MountRoot)> {
     let identity = Identity {
         device: u64::from(found.stx_dev_major) << 32 | u64::from(found.stx_dev_minor),
         inode: found.stx_ino,
+        born: (found.stx_btime.tv_sec as u64)
+            .wrapping_mul(1_000_000_000)
+            .wrapping_add(u64::from(found.stx_btime.tv_nsec)),
+        kind: u64::from(found.stx_mode) & u64::from(libc::S_IFMT),
     };
     let place = if found.stx_attributes & root == 0 {
         MountRoot::Inside
