@@ -3,6 +3,8 @@
 # own package manager.
 set -eu
 missing=
+# Where servers are, which an ordinary user's PATH may leave out.
+PATH=$PATH:/usr/sbin:/sbin
 for program in "$@"; do
     command -v "$program" >/dev/null 2>&1 || missing="$missing $program"
 done
@@ -15,6 +17,8 @@ package() {
         ip) if [ "$2" = dnf ]; then echo iproute; else echo iproute2; fi ;;
         nsenter | setpriv) echo util-linux ;;
         cc) echo gcc ;;
+        ssh) if [ "$2" = apt-get ]; then echo openssh-client; else echo openssh; fi ;;
+        sshd) if [ "$2" = apt-get ]; then echo openssh-server; else echo openssh; fi ;;
         find) echo findutils ;;
         *) echo "$1" ;;
     esac

@@ -285,8 +285,35 @@ pub struct Lab {
     pub scratch: Scratch,
 }
 
+/// One of the two.
+#[derive(Clone, Copy, Debug)]
+pub enum Host {
+    /// Where `srt` runs.
+    Client,
+    /// Where it goes.
+    Server,
+}
+
+/// A program that ends with this value.
+pub struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A namespace's address and names: what the client's hosts file says.
-const HOSTS: &str = "127.0.0.1 localhost\n10.77.0.2 allowed.test denied.test\n127.0.0.1 loop.test\n10.77.0.1 own.test\n";
+const HOSTS: &str = "127.0.0.1 localhost\n10.77.0.2 allowed.test denied.test\n127.0.0.1 loop.test\n\
+     10.77.0.1 own.test\n10.77.0.99 two.test\n10.77.0.2 two.test\n";
+
+/// The client's resolver: one that takes questions and never answers.
+const RESOLVER: &str = "nameserver 10.77.0.2\noptions timeout:60 attempts:1\n";
+
+/// ssh as the client has it: with the key that the test's server takes.
+const SSH: &str =
+    "IdentityFile @/key\nStrictHostKeyChecking no\nUserKnownHostsFile /dev/null\nLogLevel ERROR\n";
 
 fn holder() -> Child {
     let mut child = Command::new("unshare")
@@ -347,14 +374,23 @@ impl Lab {
             ip(at, &format!("addr add {address} dev {device}"));
             ip(at, &format!("link set {device} up"));
         }
-        let hosts = scratch.file("hosts", HOSTS);
-        let mut mount = inside(&client);
-        mount
-            .arg("mount")
-            .arg("--bind")
-            .arg(hosts)
-            .arg("/etc/hosts");
-        must(mount);
+        let ssh = SSH.replace(
+            '@',
+            scratch.path("").to_str().unwrap().trim_end_matches('/'),
+        );
+        for (name, content, over) in [
+            ("hosts", HOSTS, "/etc/hosts"),
+            ("resolv.conf", RESOLVER, "/etc/resolv.conf"),
+            ("ssh_config", ssh.as_str(), "/etc/ssh/ssh_config"),
+        ] {
+            let file = scratch.file(name, content);
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+            if Path::new(over).exists() {
+                let mut mount = inside(&client);
+                mount.args(["mount", "--bind"]).arg(file).arg(over);
+                must(mount);
+            }
+        }
         let mut openssl = Command::new("openssl");
         openssl
             .args([
@@ -398,13 +434,64 @@ impl Lab {
         })
     }
 
-    /// A shell line under `srt` on the client, with the policy in `json`.
-    pub fn shell(&self, who: Who, json: &str, script: &str) -> Output {
-        let policy = self.scratch.policy(json);
-        let mut command = inside(&self.client);
+    /// A Python program on one of the hosts, which says `ready` and ends with the value.
+    pub fn host(&self, which: Host, name: &str, script: &str) -> Running {
+        let file = self.scratch.file(name, script);
+        let at = match which {
+            Host::Client => &self.client,
+            Host::Server => &self.server,
+        };
+        let mut child = self
+            .at(at)
+            .arg("python3")
+            .arg(file)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        first_line(&mut child);
+        Running(child)
+    }
+
+    /// A command on the server, to its end.
+    pub fn on_server(&self, words: &[&str]) -> Output {
+        let mut command = self.at(&self.server);
+        command.args(words);
+        finish(command)
+    }
+
+    /// A command in a namespace and in the scratch directory: entering a mount namespace
+    /// leads to its root.
+    fn at(&self, which: &Child) -> Command {
+        let mut command = inside(which);
         command
             .args(["sh", "-c", "cd \"$0\" && exec \"$@\""])
             .arg(self.scratch.path(""));
+        command
+    }
+
+    /// A shell line under `srt` on the client, with the policy in `json`.
+    pub fn shell(&self, who: Who, json: &str, script: &str) -> Output {
+        self.shell_with(who, json, script, &[])
+    }
+
+    /// The same, started by a line of shell that ends in `exec "$0" "$@"`.
+    pub fn shell_under(&self, starter: &str, json: &str, script: &str) -> Output {
+        let mut command = self.at(&self.client);
+        command.args(["sh", "-c", starter]).arg(program());
+        command.arg("-s").arg(self.scratch.policy(json));
+        command
+            .args(["-c", script])
+            .env("HOME", self.scratch.path(""))
+            .stdin(Stdio::null());
+        without_proxies(&mut command);
+        finish(command)
+    }
+
+    /// The same with more in its environment.
+    pub fn shell_with(&self, who: Who, json: &str, script: &str, more: &[(&str, &str)]) -> Output {
+        let policy = self.scratch.policy(json);
+        let mut command = self.at(&self.client);
         if who == Who::Nobody {
             command.args([
                 "setpriv",
@@ -433,6 +520,7 @@ impl Lab {
         ] {
             command.env_remove(name);
         }
+        command.envs(more.iter().copied());
         finish(command)
     }
 }

@@ -24,6 +24,10 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     def do_GET(self):
         if self.path == "/":
             self.send(b"the page of " + self.headers["Host"].encode() + b"\n")
+        elif self.path == "/log":
+            self.send("\n".join(log).encode())
+        elif self.path == "/questions":
+            self.send(" ".join(questions).encode())
         elif self.path.startswith("/big/"):
             self.send(b"0123456789abcdef" * (int(self.path[5:]) // 16))
         else:
@@ -73,7 +77,64 @@ def tell_what_was_heard(listener):
         peer.close()
 
 
+def asked(resolver):
+    """Takes DNS questions and never answers."""
+    while True:
+        question, _ = resolver.recvfrom(512)
+        name, at = [], 12
+        while length := question[at]:
+            name.append(question[at + 1:at + 1 + length].decode())
+            at += 1 + length
+        questions.append(".".join(name))
+
+
+def proxy(listener):
+    while True:
+        peer, _ = listener.accept()
+        serve(proxied, peer)
+
+
+def proxied(peer):
+    """An HTTP proxy that knows one server by whatever name, and writes down who asks."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n") and (part := peer.recv(1)):
+        head += part
+    lines = head.decode().split("\r\n")
+    who = [line for line in lines if line.lower().startswith("proxy-authorization")]
+    log.append(" ".join([lines[0]] + who))
+    method, target, _ = lines[0].split(" ")
+    if "refuse" in target:
+        peer.sendall(b"HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\n\r\n")
+        return peer.close()
+    if method == "CONNECT":
+        other = socket.create_connection(("10.77.0.2", int(target.split(":")[1])))
+        peer.sendall(b"HTTP/1.1 200 Fine\r\nX-Proxy: test\r\n\r\n")
+    else:
+        other = socket.create_connection(("10.77.0.2", 80))
+        path = "/" + target.split("/", 3)[3]
+        other.sendall(head.replace(target.encode(), path.encode(), 1))
+    serve(pump, peer, other)
+    pump(other, peer)
+
+
+def pump(a, b):
+    try:
+        while part := a.recv(65536):
+            b.sendall(part)
+        b.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+
+def never_read(listener):
+    """Takes connections and reads none of them."""
+    kept = []
+    while True:
+        kept.append(listener.accept()[0])
+
+
 heard = queue.Queue()
+log, questions = [], []
 
 
 def serve(function, *args):
@@ -90,5 +151,15 @@ serve(secure.serve_forever)
 serve(to_the_end, socket.create_server(("10.77.0.2", 7000)))
 serve(finish_first, socket.create_server(("10.77.0.2", 7001)))
 serve(tell_what_was_heard, socket.create_server(("10.77.0.2", 7002)))
+serve(proxy, socket.create_server(("10.77.0.2", 8888)))
+serve(never_read, socket.create_server(("10.77.0.2", 7003)))
+at_socket = socket.socket(socket.AF_UNIX)
+at_socket.bind(os.path.join(root, "mitm.sock"))
+at_socket.listen()
+os.chmod(os.path.join(root, "mitm.sock"), 0o777)
+serve(proxy, at_socket)
+resolver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+resolver.bind(("10.77.0.2", 53))
+serve(asked, resolver)
 print("ready", flush=True)
 sys.stdin.read()
