@@ -532,6 +532,87 @@ fn pitfall_10_options_environment_and_launch_do_not_show_in_ps() {
     assert!(environment.is_empty(), "{}", text(&environment));
 }
 
+// The listeners belong to the sandbox's network namespace, whoever accepts on them.
+#[test]
+fn pitfall_54_nothing_of_srt_listens_on_the_host_or_lies_in_a_shared_directory() {
+    let scratch = Scratch::new();
+    let listening = |pid: u32| {
+        let sockets = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+        let links = sockets.filter_map(|fd| fs::read_link(fd.path()).ok());
+        let own: Vec<String> = links.map(|l| l.display().to_string()).collect();
+        let mut found = Vec::new();
+        for table in ["tcp", "tcp6", "unix", "udp"] {
+            let text = fs::read_to_string(format!("/proc/net/{table}")).unwrap();
+            for line in text.lines().skip(1) {
+                let inode = |word: &&str| own.contains(&format!("socket:[{word}]"));
+                let named = table != "unix" || line.contains(['/', '@']);
+                if named && line.split_whitespace().any(|word| inode(&word)) {
+                    found.push(line.to_owned());
+                }
+            }
+        }
+        found
+    };
+    let mut command = srt(Who::Me, &scratch.path(""));
+    command.args(["-c", "echo up; read line"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let found = listening(child.id());
+    drop(child.stdin.take());
+    finish_child(child);
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn descriptors_and_memory_are_back_where_they_were_after_many_connections() {
+    let scratch = Scratch::new();
+    let script = "import socket, sys\n\
+        def one(first):\n    s = socket.create_connection(('127.0.0.1', 3128)); s.sendall(first); s.recv(99); s.close()\n\
+        first = [b'GET http://a.test/ HTTP/1.1\\r\\n\\r\\n', b'\\5\\1\\0', b'CONNECT 1.2.3.4:5 HTTP/1.1\\r\\n\\r\\n', b'\\4']\n\
+        for n in range(200): one(first[n % 4])\n\
+        print('warm', flush=True); sys.stdin.readline()\n\
+        for n in range(5000): one(first[n % 4])\n\
+        print('done', flush=True); sys.stdin.readline()\n";
+    scratch.file("many.py", script);
+    let mut command = srt(Who::Me, &scratch.path(""));
+    command.args(["python3", "many.py"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let id = child.id();
+    let mut measure = |word: &str| {
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        assert_eq!(line.trim(), word);
+        // The last connection's end may still be on its way.
+        let until = Instant::now() + Duration::from_secs(8);
+        let count = || fs::read_dir(format!("/proc/{id}/fd")).unwrap().count();
+        while count() > 20 && Instant::now() < until {
+            thread::yield_now();
+        }
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let resident = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
+        let kib: u64 = resident.split_whitespace().nth(1).unwrap().parse().unwrap();
+        (count(), kib)
+    };
+    let before = measure("warm");
+    child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    let after = measure("done");
+    child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    finish_child(child);
+    assert_eq!(after.0, before.0, "descriptors");
+    assert!(
+        after.1 < before.1 + 1024,
+        "{} KiB, then {} KiB",
+        before.1,
+        after.1
+    );
+}
+
 #[test]
 fn three_programs_are_executed_and_the_command() {
     let scratch = Scratch::new();

@@ -159,8 +159,11 @@ fn hello(body: &[u8]) -> Result<Hello, TlsError> {
     body.take(2)?; // legacy_version
     body.take(32)?; // random
     body.vector8()?; // legacy_session_id
-    body.vector16()?; // cipher_suites
-    body.vector8()?; // legacy_compression_methods
+    let ciphers = body.vector16()?;
+    let compression = body.vector8()?;
+    if ciphers.is_empty() || ciphers.len() % 2 != 0 || compression.is_empty() {
+        return Err(TlsError::Malformed);
+    }
     let mut server_name = None;
     // A ClientHello without extensions ends here.
     if !body.0.is_empty() {
