@@ -4,7 +4,7 @@ FUZZ_TIME ?= 60
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build check test demo bench fuzz clean
+.PHONY: help build check test demo bench compare fuzz clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -29,6 +29,12 @@ demo: ## install bubblewrap if it is missing, build, and show the main job
 bench: build ## what a run costs, in ratios, against find and bubblewrap
 	sh tests/install-tools.sh bwrap find python3
 	python3 tests/bench.py target/release/srt
+
+compare: ## our reading of hosts and patterns beside the TypeScript original's
+	sh tests/install-tools.sh npm
+	npm install --silent --no-fund --no-audit --prefix target/reference @anthropic-ai/sandbox-runtime@0.0.83
+	SRT_REFERENCE=$(CURDIR)/target/reference/node_modules/@anthropic-ai/sandbox-runtime \
+		$(CARGO) test --locked --test differential
 
 fuzz: ## each fuzz target for FUZZ_TIME seconds (needs a nightly toolchain and cargo-fuzz)
 	cd fuzz && for target in $$($(CARGO) +nightly fuzz list); do \
