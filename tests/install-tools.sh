@@ -20,6 +20,8 @@ package() {
         ssh) if [ "$2" = apt-get ]; then echo openssh-client; else echo openssh; fi ;;
         sshd) if [ "$2" = apt-get ]; then echo openssh-server; else echo openssh; fi ;;
         find) echo findutils ;;
+        node) echo nodejs ;;
+        pip3) if [ "$2" = pacman ]; then echo python-pip; else echo python3-pip; fi ;;
         *) echo "$1" ;;
     esac
 }

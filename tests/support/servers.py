@@ -1,7 +1,7 @@
 """Servers of the test network: HTTP on 80, HTTPS on 443, and on 7000 one that reads
 to the end of input before it answers, on 7001 one that ends first and reads on, on 7002
 the digest of what that one read. Ends with its standard input."""
-import hashlib, http.server, os, queue, socket, ssl, sys, threading
+import base64, hashlib, http.server, os, queue, socket, ssl, sys, threading
 
 root = sys.argv[1]
 
@@ -133,6 +133,28 @@ def never_read(listener):
         kept.append(listener.accept()[0])
 
 
+def websocket(listener):
+    while True:
+        peer, _ = listener.accept()
+        serve(echo_frames, peer)
+
+
+def echo_frames(peer):
+    """Answers a WebSocket handshake, and sends short frames back (RFC 6455)."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n") and (part := peer.recv(1)):
+        head += part
+    fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:] if ": " in line)
+    key = fields["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+    accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
+    peer.sendall(f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                 f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode())
+    while frame := peer.recv(2, socket.MSG_WAITALL):
+        length = frame[1] & 0x7f
+        mask, data = peer.recv(4, socket.MSG_WAITALL), peer.recv(length, socket.MSG_WAITALL)
+        peer.sendall(bytes([0x81, length]) + bytes(c ^ mask[i % 4] for i, c in enumerate(data)))
+
+
 heard = queue.Queue()
 log, questions = [], []
 
@@ -152,6 +174,7 @@ serve(to_the_end, socket.create_server(("10.77.0.2", 7000)))
 serve(finish_first, socket.create_server(("10.77.0.2", 7001)))
 serve(tell_what_was_heard, socket.create_server(("10.77.0.2", 7002)))
 serve(proxy, socket.create_server(("10.77.0.2", 8888)))
+serve(websocket, socket.create_server(("10.77.0.2", 7004)))
 serve(never_read, socket.create_server(("10.77.0.2", 7003)))
 at_socket = socket.socket(socket.AF_UNIX)
 at_socket.bind(os.path.join(root, "mitm.sock"))
