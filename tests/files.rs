@@ -1041,3 +1041,56 @@ fn a_writable_place_that_is_absent_allows_nothing_and_is_told_of() {
         assert!(text(&out.stderr).contains("filesystem.allowWrite[0]: "));
     }
 }
+
+#[test]
+fn what_is_in_the_fresh_trees_can_be_hidden() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        let run = |hidden: &str, script: &str| {
+            let policy = format!(r#"{{"filesystem": {{"denyRead": [{hidden:?}]}}}}"#);
+            shell(who, &scratch, &policy, script)
+        };
+        for (hidden, script) in [("/proc/sys", "ls /proc/sys"), ("/dev", "ls /dev")] {
+            let out = run(hidden, script);
+            assert_status(&out, 0);
+            assert_eq!(text(&out.stdout), "", "{hidden} as {who:?}");
+        }
+        let out = run("/proc", "echo ran");
+        assert_status(&out, 125);
+        assert!(text(&out.stderr).contains("denyRead[0]: /proc is made anew"));
+    }
+}
+
+#[test]
+fn an_index_that_is_somebody_elses_stops_only_who_needs_it() {
+    if !is_root() {
+        return skip("an index of another user's", "it takes root to make one");
+    }
+    let scratch = Scratch::new();
+    // Of a user that nothing else runs as.
+    let squatted = Path::new("/var/tmp/srt-65533");
+    fs::create_dir(squatted).unwrap();
+    let run = |json: &str| {
+        let policy = scratch.policy(json);
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65533", "--regid", "65533", "--clear-groups"]);
+        command
+            .arg(support::program())
+            .arg("-s")
+            .arg(policy)
+            .args(["echo", "ran"]);
+        command
+            .current_dir(scratch.path(""))
+            .env("HOME", scratch.path(""));
+        finish(command)
+    };
+    let (without, with) = (run("{}"), run(WRITE_HERE));
+    fs::remove_dir(squatted).unwrap();
+    assert_eq!(text(&without.stdout), "ran\n", "{}", text(&without.stderr));
+    assert_status(&with, 125);
+    assert!(
+        text(&with.stderr).contains("/var/tmp/srt-65533: must be"),
+        "{}",
+        text(&with.stderr)
+    );
+}

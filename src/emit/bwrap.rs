@@ -70,7 +70,8 @@ fn steps(policy: &Policy) -> Vec<(Op, &str)> {
     let mut ops = vec![(root, ""), (Op::Devices, ""), (Op::Processes, "")];
     // The superuser writes the kernel's settings by owning their files, without a
     // capability: core_pattern names a program that the host runs.
-    let kernel = policy.kernel.iter().cloned();
+    let seen = |path: &&Vec<u8>| policy.files.access(path) != Access::Hidden;
+    let kernel = policy.kernel.iter().filter(seen).cloned();
     ops.extend(kernel.map(|path| (Op::ReadOnlyBind(path), "")));
     let mut seals = Vec::new();
     for (path, place) in &places {

@@ -236,6 +236,10 @@ fn fresh(resolved: &Resolved, problems: &mut Vec<String>, notes: &mut Vec<String
     };
     let (key, tree) = (&resolved.key, String::from_utf8_lossy(tree));
     match resolved.rule {
+        Rule::DenyRead if path == b"/proc" => problems.push(format!(
+            "{key}: /proc is made anew for the command and shows its own processes only; srt \
+             starts by it, so it cannot be hidden: hide what is in it"
+        )),
         Rule::DenyWrite => problems.push(format!(
             "{key}: {tree} is made anew for the command, and always has its standard, writable \
              nodes: remove the rule"

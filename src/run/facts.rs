@@ -28,7 +28,7 @@ pub struct Own<'a> {
     /// The command's temporary directory.
     pub temporary: &'a Path,
     /// Directories that the command must not write, whatever covers them.
-    pub private: &'a [&'a Path],
+    pub private: &'a [Option<&'a Path>],
 }
 
 /// Everything about the host that the policy rests on.
@@ -135,7 +135,8 @@ fn kernel_entries() -> io::Result<Vec<Vec<u8>>> {
 /// Whoever can write these decides the next run, or what is cleared after this one.
 fn own_files(loaded: &Loaded, own: &Own<'_>, facts: &mut Facts) -> Result<(), Error> {
     let program = env::current_exe().ok();
-    let private = own.private.iter().map(|p| (*p, "srt's own directory"));
+    let private = own.private.iter().flatten();
+    let private = private.map(|p| (*p, "srt's own directory"));
     let files = [
         (loaded.looked_for.as_deref(), "the settings file"),
         (program.as_deref(), "the srt program"),

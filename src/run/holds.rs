@@ -290,7 +290,10 @@ impl Drop for Holds {
 
 impl Drop for Index {
     fn drop(&mut self) {
-        // Not if it holds the record of another run. The lock ends with the descriptor.
-        let _ = fs::remove_dir(&self.path);
+        // Not while another run is about to write its record, nor if it holds one. The
+        // lock ends with the descriptor.
+        if matches!(sys::fd::try_lock(&self.directory), Ok(true)) {
+            let _ = fs::remove_dir(&self.path);
+        }
     }
 }

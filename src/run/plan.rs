@@ -62,12 +62,15 @@ pub fn make(run: &Run) -> Result<Plan, Error> {
         ])
     })?;
     let directory = env::current_dir().doing("finding the working directory")?;
-    let mut index = Index::open()?;
-    index.clear()?;
+    // Whoever needs no placeholder needs no index.
+    let mut index = Index::open();
+    if let Ok(index) = &mut index {
+        index.clear()?;
+    }
     let temporary = Temporary::new(&env::temp_dir()).doing("making a temporary directory")?;
     let own = Own {
         temporary: temporary.inner(),
-        private: &[temporary.path(), index.path()],
+        private: &[Some(temporary.path()), index.as_ref().ok().map(Index::path)],
     };
     let told = |problems| match &loaded.file {
         Some(file) => Error::Settings {
@@ -87,7 +90,7 @@ pub fn make(run: &Run) -> Result<Plan, Error> {
     }
     let mut holds = None;
     if run.mode == Mode::Execute && !policy.holds.is_empty() {
-        let (held, without) = index.hold(temporary.run(), &policy.holds)?;
+        let (held, without) = index?.hold(temporary.run(), &policy.holds)?;
         without.iter().for_each(|path| policy.files.forget(path));
         holds = Some(held);
     }
