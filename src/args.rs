@@ -73,12 +73,14 @@ pub enum Stage {
         /// The port.
         port: OsString,
     },
-    /// Pins symbolic links; the numbers are inherited descriptors.
-    Pin {
+    /// Guards the sandbox's mounts; the numbers are inherited descriptors.
+    Guard {
         /// The sandbox's mount namespace.
         mounts: i32,
-        /// Memory file that says which.
+        /// Memory file that says which symbolic links are pinned.
         links: i32,
+        /// Memory file that says what is watched.
+        places: i32,
     },
 }
 
@@ -186,9 +188,10 @@ fn stage(parser: &mut lexopt::Parser) -> Result<Stage, String> {
             host: parser.value().map_err(bad)?,
             port: parser.value().map_err(bad)?,
         }),
-        Some("pin") => Ok(Stage::Pin {
+        Some("guard") => Ok(Stage::Guard {
             mounts: number()?,
             links: number()?,
+            places: number()?,
         }),
         _ => Err("--stage is for srt's own use".into()),
     }

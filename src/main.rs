@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use sandbox_runtime::args::{self, Action, HELP, Mode, Run, Stage, Verbosity};
 use sandbox_runtime::error::{Error, While};
-use sandbox_runtime::run::{connect, inner, linux, lookup, pin, plan};
+use sandbox_runtime::run::{connect, guard, inner, linux, lookup, plan};
 
 fn main() -> ExitCode {
     let action = args::action(env::args_os().skip(1)).map_err(Error::Usage);
@@ -39,8 +39,12 @@ fn perform(action: Action) -> Result<u8, Error> {
         Action::Stage(Stage::Connect { host, port }) => connect::serve(&host, &port)
             .doing("connecting through the proxy")
             .map(|()| 0),
-        Action::Stage(Stage::Pin { mounts, links }) => pin::serve(mounts, links)
-            .doing("holding symbolic links in place")
+        Action::Stage(Stage::Guard {
+            mounts,
+            links,
+            places,
+        }) => guard::serve(mounts, links, places)
+            .doing("guarding the mounts")
             .map(|()| 0),
         Action::Run(run) => start(run),
     }

@@ -319,6 +319,7 @@ fn pitfall_29_git_sees_no_placeholder_and_none_is_left() {
         let out = {
             let mut command = srt(who, &repo);
             command
+                .env("HOME", scratch.path(""))
                 .arg("-s")
                 .arg(scratch.policy(r#"{"filesystem": {"allowWrite": ["."]}}"#));
             command.args(["sh", "-c", "git status --porcelain -uall && git add -A && git status --porcelain && ls -A | wc -l"]);
@@ -351,23 +352,9 @@ fn pitfall_29_git_sees_no_placeholder_and_none_is_left() {
     }
 }
 
-/// Starts `srt -c 'echo up; read line; SCRIPT'`, and waits until it is up.
+/// The same under [`WRITE_HERE`].
 fn started(who: Who, scratch: &Scratch, script: &str) -> std::process::Child {
-    let policy = scratch.policy(WRITE_HERE);
-    let mut command = srt(who, &scratch.path(""));
-    command.arg("-s").arg(policy);
-    command.args(["sh", "-c", &format!("echo up; read line; {script}")]);
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    assert_eq!(line, "up\n");
-    child
+    waiting(who, scratch, WRITE_HERE, script)
 }
 
 fn go_on(mut child: std::process::Child) -> std::process::Output {
@@ -383,20 +370,22 @@ fn pitfall_30_runs_in_one_directory_do_not_take_each_others_placeholders() {
         let scratch = Scratch::new();
         scratch.policy(WRITE_HERE);
         let before = snapshot(&scratch.path(""));
-        let attack = "echo evil > .bashrc; mkdir -p .vscode/x; echo evil > .claude";
-        let first = started(who, &scratch, "true");
-        let second = started(who, &scratch, attack);
-        go_on(first);
-        go_on(second);
-        assert_unchanged(&scratch.path(""), &before, "");
-        // And twenty at once, which end in any order.
-        let many: Vec<_> = (0..20).map(|_| started(who, &scratch, attack)).collect();
-        let mut many: Vec<_> = many.into_iter().enumerate().collect();
-        many.sort_by_key(|(n, _)| n % 3);
-        for (_, child) in many {
-            go_on(child);
+        let attack = "echo evil > .bashrc; mkdir -p .vscode/x; echo evil > .claude; echo evil > .claude/agents";
+        for home in [Path::new("/no/home"), &scratch.path("")] {
+            let start = |script| waiting_at(home, who, &scratch, WRITE_HERE, script);
+            let (first, second) = (start("true"), start(attack));
+            go_on(first);
+            go_on(second);
+            assert_unchanged(&scratch.path(""), &before, "two");
+            // And twenty at once, which end in any order.
+            let many: Vec<_> = (0..20).map(|_| start(attack)).collect();
+            let mut many: Vec<_> = many.into_iter().enumerate().collect();
+            many.sort_by_key(|(n, _)| n % 3);
+            for (_, child) in many {
+                go_on(child);
+            }
+            assert_unchanged(&scratch.path(""), &before, "twenty");
         }
-        assert_unchanged(&scratch.path(""), &before, "");
         assert!(!is_recorded(&scratch.path("")));
     }
 }
@@ -1093,4 +1082,92 @@ fn an_index_that_is_somebody_elses_stops_only_who_needs_it() {
         "{}",
         text(&with.stderr)
     );
+}
+
+/// Starts a run under `json` that says `up`, waits for a line, and then runs `script`; at
+/// home elsewhere.
+fn waiting(who: Who, scratch: &Scratch, json: &str, script: &str) -> std::process::Child {
+    waiting_at(Path::new("/no/home"), who, scratch, json, script)
+}
+
+fn waiting_at(
+    home: &Path,
+    who: Who,
+    scratch: &Scratch,
+    json: &str,
+    script: &str,
+) -> std::process::Child {
+    let policy = scratch.policy(json);
+    let mut command = srt(who, &scratch.path(""));
+    command.env("HOME", home);
+    command.arg("-s").arg(policy);
+    command.args(["sh", "-c", &format!("echo up; read line; {script}")]);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert_eq!(line, "up\n");
+    child
+}
+
+// Without the guard each of these was written or read: a mount goes with the directory
+// entry that somebody outside replaces.
+#[test]
+fn pitfall_34_what_somebody_outside_replaces_is_covered_again() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        let make = "mkdir -p repo/keys && cd repo && git init -q && echo old > .bashrc && \
+                    echo 'old s3cret' > secret && cp secret keys/key";
+        assert_status(&outside(who, &scratch.path(""), make), 0);
+        let json = r#"{"filesystem": {"allowWrite": ["@/repo"], "denyRead": ["@/repo/secret", "@/repo/keys"]}}"#;
+        let script = "cd repo; echo evil > .bashrc; echo '[core]fsmonitor=/evil' >> .git/config; cat secret keys/key; \
+                      mv .bashrc x; echo evil > secret; true";
+        let mut child = waiting(who, &scratch, json, script);
+        let replace = "echo new > n && mv n .bashrc; echo 'new s3cret' > n && mv n secret; \
+                       mv keys gone && mkdir keys && echo 'new s3cret' > keys/key; HOME=/no/home git config user.name new";
+        assert_status(&outside(who, &scratch.path("repo"), replace), 0);
+        // The guard says so when it is done with each: four lines.
+        let mut said = String::new();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        while said.matches("is protected again").count() < 4 {
+            assert!(stderr.read_line(&mut said).unwrap() > 0, "{said}");
+        }
+        let out = go_on(child);
+        assert_eq!(text(&out.stdout), "", "{said}");
+        assert_eq!(
+            fs::read_to_string(scratch.path("repo/.bashrc")).unwrap(),
+            "new\n"
+        );
+        assert_eq!(
+            fs::read_to_string(scratch.path("repo/secret")).unwrap(),
+            "new s3cret\n"
+        );
+        assert!(
+            !fs::read_to_string(scratch.path("repo/.git/config"))
+                .unwrap()
+                .contains("evil")
+        );
+    }
+}
+
+// With sockets at home too, git outside fails: it reads .gitconfig there.
+#[test]
+fn pitfall_29_programs_outside_read_their_files_at_home_meanwhile() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        let at = scratch.path("");
+        let child = waiting_at(&at, who, &scratch, WRITE_HERE, "true");
+        let script = "git config --global --list && bash -lic true && cat .npmrc .zshenv && ls .vscode .claude";
+        let out = outside(who, &at, script);
+        assert_status(&out, 0);
+        let said = text(&out.stderr);
+        assert!(!said.contains("No such device"), "{said}");
+        go_on(child);
+        assert!(!scratch.path(".gitconfig").exists());
+    }
 }

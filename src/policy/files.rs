@@ -21,9 +21,10 @@ pub enum Placeholder {
     /// A socket: git neither lists nor cleans it away, and nobody can open it. Inside,
     /// an empty file covers it.
     Socket,
-    /// An empty directory, where only git looks and finds nothing in it.
+    /// An empty directory, where programs outside look as well, and git lists nothing:
+    /// in the home directory and in git's own.
     Directory,
-    /// An empty file, where only git looks and finds nothing in it.
+    /// An empty file, for the same places.
     Empty,
     /// A file with a `.` in it: git takes an empty `commondir` for a fault, and this
     /// one for the directory that it lies in (gitrepository-layout(5)).

@@ -14,6 +14,9 @@ pub struct Row {
     pub name: &'static [u8],
     /// What holds its place when it is absent.
     pub placeholder: Placeholder,
+    /// What does so in the home directory, where programs outside read these names too,
+    /// and must not stumble.
+    at_home: Placeholder,
     /// Why.
     pub reason: &'static str,
 }
@@ -29,23 +32,38 @@ const WHERE: &str = "it says where git finds its configuration";
 const fn row(
     inside: Option<&'static [u8]>,
     name: &'static [u8],
-    placeholder: Placeholder,
+    [placeholder, at_home]: [Placeholder; 2],
     reason: &'static str,
 ) -> Row {
     Row {
         inside,
         name,
         placeholder,
+        at_home,
         reason,
     }
 }
 
 const fn name(name: &'static [u8], reason: &'static str) -> Row {
-    row(None, name, Placeholder::Socket, reason)
+    row(
+        None,
+        name,
+        [Placeholder::Socket, Placeholder::Empty],
+        reason,
+    )
+}
+
+const fn directory(
+    inside: Option<&'static [u8]>,
+    name: &'static [u8],
+    reason: &'static str,
+) -> Row {
+    let placeholders = [Placeholder::Socket, Placeholder::Directory];
+    row(inside, name, placeholders, reason)
 }
 
 const fn git(name: &'static [u8], placeholder: Placeholder, reason: &'static str) -> Row {
-    row(None, name, placeholder, reason)
+    row(None, name, [placeholder, placeholder], reason)
 }
 
 /// Names in any directory.
@@ -69,10 +87,10 @@ const NAMES: &[Row] = &[
     name(b".npmrc", PACKAGES),
     name(b".yarnrc", PACKAGES),
     name(b".yarnrc.yml", PACKAGES),
-    name(b".vscode", EDITOR),
-    name(b".idea", EDITOR),
-    row(Some(CLAUDE), b"commands", Placeholder::Socket, AGENT),
-    row(Some(CLAUDE), b"agents", Placeholder::Socket, AGENT),
+    directory(None, b".vscode", EDITOR),
+    directory(None, b".idea", EDITOR),
+    directory(Some(CLAUDE), b"commands", AGENT),
+    directory(Some(CLAUDE), b"agents", AGENT),
 ];
 
 /// Names in a git directory, whatever that is called (gitrepository-layout(5)).
@@ -114,13 +132,15 @@ pub fn git_rows(config: GitConfig) -> impl Iterator<Item = &'static Row> {
 }
 
 /// Which absent names are to be held in a directory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Names {
     /// Those that belong into a directory of its name.
     #[default]
     Own,
     /// These, and those that count in any directory.
     All,
+    /// The same, in the home directory.
+    AtHome,
 }
 
 /// The rows for names that must not be created in a directory that is called `above`,
@@ -138,7 +158,14 @@ pub fn absent(above: &[u8], names: Names, has: impl Fn(&[u8]) -> bool) -> Vec<Ro
         }),
     };
     let rows = NAMES.iter().filter_map(here);
-    rows.filter(|row| !has(row.name)).collect()
+    let held = |row: Row| Row {
+        placeholder: match names {
+            Names::Own | Names::All => row.placeholder,
+            Names::AtHome => row.at_home,
+        },
+        ..row
+    };
+    rows.filter(|row| !has(row.name)).map(held).collect()
 }
 
 /// Whether a directory of this name is looked into even below the search depth, for

@@ -230,41 +230,42 @@ fn search(
     }
 }
 
-/// The working and the home directory, symlinks resolved.
-fn homes(directory: &Path) -> Vec<Vec<u8>> {
+/// The working and the home directory, symlinks resolved, and how absent names are held
+/// there.
+fn homes(directory: &Path) -> Vec<(Vec<u8>, Names)> {
     let home = home().and_then(|home| fs::canonicalize(home).ok());
-    let both = [Some(directory.to_owned()), home].into_iter().flatten();
-    both.map(|at| at.into_os_string().into_vec()).collect()
+    let home = home.map(|at| (at, Names::AtHome));
+    let both = [Some((directory.to_owned(), Names::All)), home];
+    let both = both.into_iter().flatten();
+    both.map(|(at, names)| (at.into_os_string().into_vec(), names))
+        .collect()
 }
 
 /// Where to look for always-denied names: every writable root, and in those the working
 /// and the home directory; and whether absent ones are to be held there.
-fn roots(facts: &Facts, homes: Vec<Vec<u8>>) -> Vec<(Vec<u8>, Names)> {
+fn roots(facts: &Facts, homes: Vec<(Vec<u8>, Names)>) -> Vec<(Vec<u8>, Names)> {
     let written = facts.rules.iter().filter(|r| r.rule == Rule::AllowWrite);
-    let mut roots: Vec<Vec<u8>> = written
+    let mut roots: Vec<(Vec<u8>, Names)> = written
         .filter_map(|r| match &r.place {
             Place::Exists {
                 path,
                 kind: Kind::Directory,
                 ..
-            } => Some(path.clone()),
+            } => Some((path.clone(), Names::All)),
             Place::Exists { .. } | Place::Absent { .. } | Place::Unseen { .. } => None,
         })
         .collect();
-    for home in homes {
-        if roots.iter().any(|root| covers(root, &home)) {
-            roots.push(home);
+    for (home, names) in homes {
+        if roots.iter().any(|(root, _)| covers(root, &home)) {
+            roots.push((home, names));
         }
     }
-    let hold = |root: Vec<u8>| {
-        let absent = if is_everyones(&root) {
-            Names::Own
-        } else {
-            Names::All
-        };
-        (root, absent)
-    };
-    roots.into_iter().map(hold).collect()
+    for (root, names) in &mut roots {
+        if is_everyones(root) {
+            *names = Names::Own;
+        }
+    }
+    roots
 }
 
 /// Whether every user of the host may create names here, as in /tmp: then nobody can

@@ -207,6 +207,16 @@ impl Holds {
         const DOING: &str = "recording placeholders";
         let paths: BTreeSet<&[u8]> = wanted.iter().map(|(p, _)| p.as_slice()).collect();
         let records = self.index.sweep(Some(&self.name), &paths).doing(DOING)?;
+        // What is held below another run's placeholder keeps that in place too.
+        for (path, _) in wanted {
+            let mut above = parent(path);
+            while let Some(at) = above {
+                if let Some(held) = records.living.get(at) {
+                    self.made.insert(at.to_vec(), held.clone());
+                }
+                above = parent(at);
+            }
+        }
         let missing = |at: &[u8]| {
             fs::symlink_metadata(path(at)).is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
         };

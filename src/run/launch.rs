@@ -1,7 +1,7 @@
 //! What the supervisor tells the inner stage: one memory file before it starts, and
 //! short messages over a socket pair after.
 
-use super::recheck::Check;
+use super::recheck::{Check, Denies};
 use crate::emit::bwrap::Same;
 use crate::emit::seccomp::Insn;
 use crate::sys::dir::Identity;
@@ -102,6 +102,7 @@ pub fn encode_checks(checks: &[Check]) -> Vec<u8> {
         let numbers = [device, inode, born, kind];
         let mut packed: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
         packed.push(shows);
+        packed.push(u8::from(check.denies == Denies::Yes));
         packed
     };
     let packed: Vec<_> = checks.iter().map(pack).collect();
@@ -135,8 +136,13 @@ pub fn decode_checks(mut input: &[u8]) -> Option<Vec<Check>> {
             path,
             identity,
             shows: match rest {
-                [0] => Same::Object,
-                [1] => Same::Path,
+                [0, _] => Same::Object,
+                [1, _] => Same::Path,
+                _ => return None,
+            },
+            denies: match rest {
+                [_, 0] => Denies::No,
+                [_, 1] => Denies::Yes,
                 _ => return None,
             },
         })

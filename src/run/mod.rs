@@ -4,6 +4,7 @@
 
 pub mod connect;
 pub mod facts;
+pub mod guard;
 pub mod holds;
 pub mod inner;
 pub mod launch;
@@ -14,7 +15,6 @@ pub mod linux;
 pub mod lookup;
 pub mod orphans;
 pub mod paths;
-pub mod pin;
 pub mod placeholders;
 pub mod plan;
 pub mod probe;

@@ -1,14 +1,15 @@
 //! The last steps before the command may start, with all mounts made.
 
-use std::io;
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
+use super::guard;
 use super::launch::Launch;
-use super::pin;
-use super::recheck::{self, Check};
+use super::recheck::{self, Check, Denies};
 use crate::error::{Error, While};
+use crate::policy::files::{FRESH, covers};
 use crate::policy::ports::Ports;
 use crate::proxy::conversation::Hop;
 use crate::reactor::{Reactor, Service};
@@ -19,6 +20,9 @@ use crate::sys::process::Orphaned;
 pub struct Ready<'a> {
     launch: &'a Launch,
     pins: &'a [Check],
+    /// What is to be covered again if somebody outside replaces it.
+    places: Vec<Check>,
+    guard: Option<Child>,
     ports: &'a Ports,
     /// Sockets on the host's loopback, by the sandbox's port they stand for.
     published: Vec<(u16, OwnedFd)>,
@@ -38,6 +42,15 @@ pub fn publish(ports: &Ports) -> Result<Vec<(u16, OwnedFd)>, Error> {
     ports.published.iter().map(listen).collect()
 }
 
+/// Every place that is denied, but in the trees that nobody outside sees: the others
+/// only lead there.
+fn guarded(launch: &Launch, pins: &[Check]) -> Vec<Check> {
+    let fresh = |check: &Check| FRESH.iter().any(|tree| covers(tree, &check.path));
+    let denied =
+        |check: &&Check| check.denies == Denies::Yes && !fresh(check) && !pins.contains(check);
+    launch.checks.iter().filter(denied).cloned().collect()
+}
+
 impl<'a> Ready<'a> {
     /// For this launch.
     pub fn new(
@@ -49,6 +62,8 @@ impl<'a> Ready<'a> {
         Self {
             launch,
             pins,
+            places: guarded(launch, pins),
+            guard: None,
             ports,
             published,
         }
@@ -67,8 +82,8 @@ impl<'a> Ready<'a> {
             return Err(lost());
         }
         recheck::outside(&self.launch.checks).map_err(|text| Error::Policy(vec![text]))?;
-        if !self.pins.is_empty() {
-            self.pin(&mounts)?;
+        if !self.pins.is_empty() || !self.places.is_empty() {
+            self.guard(&mounts)?;
         }
         let proxy = |external: Option<u16>| match external {
             Some(port) => Service::Forward(Hop::Loopback(port)),
@@ -88,25 +103,41 @@ impl<'a> Ready<'a> {
         Ok(())
     }
 
-    fn pin(&self, mounts: &OwnedFd) -> Result<(), Error> {
-        const DOING: &str = "holding symbolic links in place";
+    /// Starts the guard, and waits until it stands.
+    fn guard(&mut self, mounts: &OwnedFd) -> Result<(), Error> {
+        const DOING: &str = "starting the guard of the mounts";
         let number = |fd: &OwnedFd| fd.as_raw_fd().to_string();
-        let request = pin::request(self.pins).doing(DOING)?;
+        let links = guard::request(self.pins).doing(DOING)?;
+        let places = guard::request(&self.places).doing(DOING)?;
         let mut helper = Command::new("/proc/self/exe");
         helper
-            .args(["--stage", "pin", &number(mounts), &number(&request)])
+            .args(["--stage", "guard"])
+            .args([number(mounts), number(&links), number(&places)])
             .env_clear()
             .stdin(Stdio::null())
-            .stdout(Stdio::null());
-        let kept = vec![mounts.as_raw_fd(), request.as_raw_fd()];
+            .stdout(Stdio::piped());
+        let kept = vec![mounts.as_raw_fd(), links.as_raw_fd(), places.as_raw_fd()];
         sys::process::confine_spawn(&mut helper, kept, Orphaned::Killed);
-        let said: io::Result<_> = helper.output();
-        let said = said.doing(DOING)?;
-        if said.status.success() {
-            return Ok(());
+        let child = self.guard.insert(helper.spawn().doing(DOING)?);
+        let mut said = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            // One line, and no more is read once it says that it is ready.
+            BufReader::new(stdout).read_line(&mut said).doing(DOING)?;
         }
-        let words = String::from_utf8_lossy(&said.stderr);
-        let words = words.trim().trim_start_matches("srt: ");
-        Err(Error::Stage(words.to_owned()))
+        if said == guard::READY {
+            Ok(())
+        } else {
+            Err(Error::Stage(format!("guarding the mounts: {said}")))
+        }
+    }
+}
+
+impl Drop for Ready<'_> {
+    fn drop(&mut self) {
+        if let Some(guard) = &mut self.guard {
+            // It has nothing to end in order.
+            let _ = guard.kill();
+            let _ = guard.wait();
+        }
     }
 }

@@ -19,6 +19,17 @@ pub struct Check {
     pub identity: Identity,
     /// Whether the sandbox shows the same there.
     pub shows: Same,
+    /// Whether the mount takes something away from the command.
+    pub denies: Denies,
+}
+
+/// What a mount is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denies {
+    /// To take something away.
+    Yes,
+    /// To give something, or to hold a directory where it is.
+    No,
 }
 
 /// Takes down what lies at every place of the plan, and at the links to be pinned.
@@ -26,15 +37,25 @@ pub struct Check {
 /// # Errors
 /// Something is gone, or a component of its path has become a symbolic link.
 pub fn checks(ops: &[Op], links: &[Vec<u8>]) -> Result<Vec<Check>, String> {
-    let places = ops.iter().filter_map(Op::mounts);
-    let links = links.iter().map(|link| (link.as_slice(), Same::Object));
+    let denies = |op: &Op| match op {
+        Op::Bind(_) => Denies::No,
+        _ => Denies::Yes,
+    };
+    let places = ops.iter().filter_map(|op| {
+        let (at, shows) = op.mounts()?;
+        Some((at, shows, denies(op)))
+    });
+    let links = links
+        .iter()
+        .map(|link| (link.as_slice(), Same::Object, Denies::No));
     let mut checks = Vec::new();
-    for (at, shows) in places.chain(links).filter(|(at, _)| *at != b"/") {
+    for (at, shows, denies) in places.chain(links).filter(|(at, ..)| *at != b"/") {
         let (identity, _) = look(at).map_err(|e| moved(at, &e))?;
         checks.push(Check {
             path: at.to_vec(),
             identity,
             shows,
+            denies,
         });
     }
     Ok(checks)

@@ -68,7 +68,10 @@ impl Walk<'_> {
                 let (kind, hold) = match seen.kind {
                     // Another run's placeholder: nothing else of these names is one.
                     EntryType::Socket => (Kind::Absent, Some(Placeholder::Socket)),
-                    _ => (seen.plain(), None),
+                    EntryType::Link => (Kind::Link, None),
+                    // These could be: then they stay for as long as this run needs them.
+                    EntryType::Directory => (Kind::Directory, Some(Placeholder::Directory)),
+                    EntryType::Other | EntryType::Unknown => (Kind::File, Some(Placeholder::Empty)),
                 };
                 if kind == Kind::Link && !leads {
                     self.finds.leads.push((seen.path(), kind));

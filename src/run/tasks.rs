@@ -57,9 +57,7 @@ impl Tasks {
         self.names = self.names.max(other.names);
         self.modules = self.modules.max(other.modules);
         self.known_as = self.known_as.or(other.known_as);
-        if other.absent == Names::All {
-            self.absent = Names::All;
-        }
+        self.absent = self.absent.max(other.absent);
     }
 }
 

@@ -22,7 +22,7 @@ pub struct Walk<'a> {
     starts: BTreeMap<Vec<u8>, Tasks>,
     depth: u8,
     /// The working and the home directory.
-    homes: Vec<Vec<u8>>,
+    homes: Vec<(Vec<u8>, Names)>,
     pub(super) git_config: GitConfig,
     entries: usize,
     until: Instant,
@@ -66,7 +66,7 @@ impl<'a> Walk<'a> {
         wanted: &'a [Wanted<'a>],
         depth: u8,
         git_config: GitConfig,
-        homes: Vec<Vec<u8>>,
+        homes: Vec<(Vec<u8>, Names)>,
     ) -> Self {
         Self {
             wanted,
@@ -253,11 +253,11 @@ impl<'a> Walk<'a> {
         let path = seen.path();
         if rule == Rule::AllowWrite && seen.kind == EntryType::Directory {
             below.names = below.names.max(self.depth);
-            for home in self.homes.iter().filter(|home| covers(&path, home)) {
+            for (home, names) in self.homes.iter().filter(|(home, _)| covers(&path, home)) {
                 self.starts
                     .entry(home.clone())
                     .or_default()
-                    .merge(Tasks::root(self.depth, Names::All));
+                    .merge(Tasks::root(self.depth, *names));
             }
         }
         self.finds.matches.push((index, path, seen.plain()));

@@ -118,6 +118,13 @@ pub struct Identity {
     pub kind: u64,
 }
 
+impl Identity {
+    /// Whether it is a directory.
+    pub fn is_directory(&self) -> bool {
+        self.kind == u64::from(libc::S_IFDIR)
+    }
+}
+
 /// Opens what lies at an absolute path without reading it, if no component of it is a
 /// symbolic link but perhaps the last, which is opened itself (`O_PATH`,
 /// `RESOLVE_NO_SYMLINKS`, openat2(2), Linux 5.6).

@@ -12,6 +12,7 @@ pub mod namespace;
 pub mod process;
 pub mod seccomp;
 pub mod signal;
+pub mod watch;
 
 use std::io;
 

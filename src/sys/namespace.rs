@@ -34,19 +34,110 @@ pub fn enter_mounts(mounts: BorrowedFd<'_>) -> io::Result<()> {
     cerr(unsafe { libc::setns(mounts.as_raw_fd(), libc::CLONE_NEWNS) }).map(drop)
 }
 
+/// `struct mount_attr` and its flags (linux/mount.h, mount_setattr(2), Linux 5.12).
+#[repr(C)]
+struct MountAttributes {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    users: u64,
+}
+const MOUNT_ATTR_RDONLY: u64 = 1;
+const MOUNT_ATTR_NODEV: u64 = 4;
+const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
+const FSOPEN_CLOEXEC: libc::c_uint = 1;
+const FSMOUNT_CLOEXEC: libc::c_uint = 1;
+
 /// Mounts an open object (`O_PATH`) on itself, so that its name is taken: whoever
 /// renames, removes or replaces it in this mount namespace gets EBUSY. A symbolic link
 /// goes on leading where it led (open_tree(2), move_mount(2)).
 pub fn mount_on_itself(object: BorrowedFd<'_>) -> io::Result<()> {
+    attach(&clone_mount(object)?, object)
+}
+
+/// The same, read-only.
+pub fn mount_on_itself_read_only(object: BorrowedFd<'_>) -> io::Result<()> {
+    let tree = clone_mount(object)?;
+    restrict(&tree, MOUNT_ATTR_RDONLY)?;
+    attach(&tree, object)
+}
+
+/// Covers a file, so that nobody can open it, with a device node on a mount without
+/// devices.
+pub fn cover_file(object: BorrowedFd<'_>, device: BorrowedFd<'_>) -> io::Result<()> {
+    let tree = clone_mount(device)?;
+    restrict(&tree, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV)?;
+    attach(&tree, object)
+}
+
+/// Covers a directory with one that is empty and takes no writes (fsopen(2)).
+pub fn cover_directory(object: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: the name is a valid C string.
+    let raw = unsafe { libc::syscall(libc::SYS_fsopen, c"tmpfs".as_ptr(), FSOPEN_CLOEXEC) };
+    let system = owned(raw)?;
+    let nothing = std::ptr::null::<libc::c_char>();
+    // SAFETY: this command takes no key and no value.
+    cerr(unsafe {
+        libc::syscall(
+            libc::SYS_fsconfig,
+            system.as_raw_fd(),
+            FSCONFIG_CMD_CREATE,
+            nothing,
+            nothing,
+            0,
+        )
+    })?;
+    // SAFETY: takes integers only.
+    let raw = unsafe {
+        libc::syscall(
+            libc::SYS_fsmount,
+            system.as_raw_fd(),
+            FSMOUNT_CLOEXEC,
+            MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV,
+        )
+    };
+    attach(&owned(raw)?, object)
+}
+
+/// Takes what a system call has given for a new descriptor.
+fn owned(raw: libc::c_long) -> io::Result<OwnedFd> {
+    let raw = RawFd::try_from(cerr(raw)?).map_err(|_| io::ErrorKind::InvalidData)?;
+    // SAFETY: the kernel has just made this descriptor and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+fn clone_mount(object: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let flags =
         OPEN_TREE_CLONE | libc::O_CLOEXEC as libc::c_uint | libc::AT_EMPTY_PATH as libc::c_uint;
     // SAFETY: the path is an empty C string, as AT_EMPTY_PATH asks for.
-    let raw = cerr(unsafe {
-        libc::syscall(libc::SYS_open_tree, object.as_raw_fd(), c"".as_ptr(), flags)
-    })?;
-    let raw = RawFd::try_from(raw).map_err(|_| io::ErrorKind::InvalidData)?;
-    // SAFETY: the kernel has just made this descriptor and nobody else owns it.
-    let tree = unsafe { OwnedFd::from_raw_fd(raw) };
+    let raw =
+        unsafe { libc::syscall(libc::SYS_open_tree, object.as_raw_fd(), c"".as_ptr(), flags) };
+    owned(raw)
+}
+
+fn restrict(tree: &OwnedFd, set: u64) -> io::Result<()> {
+    let attributes = MountAttributes {
+        set,
+        clear: 0,
+        propagation: 0,
+        users: 0,
+    };
+    // SAFETY: the path is an empty C string, as AT_EMPTY_PATH asks for, and the
+    // attributes are of the size that is said.
+    cerr(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            std::ptr::from_ref(&attributes),
+            size_of::<MountAttributes>(),
+        )
+    })
+    .map(drop)
+}
+
+fn attach(tree: &OwnedFd, object: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: both paths are empty C strings, as the flags ask for.
     cerr(unsafe {
         libc::syscall(
