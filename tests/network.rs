@@ -277,7 +277,9 @@ fn an_address_that_does_not_answer_delays_the_next_by_a_moment_only() {
     let said = text(&out.stdout);
     let (page, seconds) = said.split_once('\n').unwrap();
     assert_eq!(page, "the page of two.test");
-    assert!(seconds.parse::<f64>().unwrap() < 1.5, "{seconds}");
+    let seconds: f64 = seconds.parse().unwrap();
+    // It was tried, and had its moment.
+    assert!((0.2..1.5).contains(&seconds), "{seconds}");
 }
 
 #[test]

@@ -262,6 +262,7 @@ fn pitfall_51_requests_that_could_be_read_two_ways_are_refused() {
         "POST http://a.test/ HTTP/1.1\r\nContent-Length: 1, 1\r\n\r\n",
         "POST http://a.test/ HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
         "POST http://a.test/ HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n\r\n",
+        "POST http://a.test/ HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
         "CONNECT a.test HTTP/1.1\r\n\r\n",
         "CONNECT a.test:443 HTTP/1.1\r\nContent-Length: 1\r\n\r\n",
         "CONNECT a.test\0:443 HTTP/1.1\r\n\r\n",

@@ -306,7 +306,7 @@ impl Drop for Running {
 
 /// A namespace's address and names: what the client's hosts file says.
 const HOSTS: &str = "127.0.0.1 localhost\n10.77.0.2 allowed.test denied.test\n127.0.0.1 loop.test\n\
-     10.77.0.1 own.test\n10.77.0.99 two.test\n10.77.0.2 two.test\n";
+     10.77.0.1 own.test\n10.77.0.3 two.test\n10.77.0.200 two.test\n";
 
 /// The client's resolver: one that takes questions and never answers.
 const RESOLVER: &str = "nameserver 10.77.0.2\noptions timeout:60 attempts:1\n";
@@ -367,9 +367,11 @@ impl Lab {
                 server.id()
             ),
         );
+        // Nobody has 10.77.0.3, which getaddrinfo puts before the last: it is nearer.
         for (at, device, address) in [
             (&client, "veth0", "10.77.0.1/24"),
             (&server, "veth1", "10.77.0.2/24"),
+            (&server, "veth1", "10.77.0.200/24"),
         ] {
             ip(at, &format!("addr add {address} dev {device}"));
             ip(at, &format!("link set {device} up"));
