@@ -225,6 +225,9 @@ impl Wire<'_> {
                     }
                     let (mine, rest) = here.split_at(belongs);
                     self.pass(up, mine);
+                    if !done && !rest.is_empty() {
+                        self.seen.end = End::Aborted;
+                    }
                     if done {
                         if up && !rest.is_empty() {
                             self.tell(of(up, rest));

@@ -106,10 +106,11 @@ impl Body {
         )
     }
 
-    /// How many of the leading bytes of `input` belong to the body.
+    /// How many of the leading bytes of `input` belong to the body: all, unless it ends
+    /// among them or goes wrong there.
     ///
     /// # Errors
-    /// A chunk that is malformed; nothing of `input` is to be passed on then.
+    /// The first byte is wrong already.
     pub fn take(&mut self, input: &[u8]) -> Result<usize, HttpError> {
         match self {
             Self::None => Ok(0),
@@ -121,8 +122,12 @@ impl Body {
                     let Some(rest) = input.get(at..).filter(|r| !r.is_empty()) else {
                         break;
                     };
-                    let used = step(state, rest)?;
-                    at = at.saturating_add(used);
+                    match step(state, rest) {
+                        Ok(used) => at = at.saturating_add(used),
+                        Err(error) if at == 0 => return Err(error),
+                        // The next call tells, however the input was cut.
+                        Err(_) => break,
+                    }
                 }
                 Ok(at)
             }

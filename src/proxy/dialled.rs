@@ -56,14 +56,14 @@ impl Conversation {
         target: Target,
         actions: &mut Vec<Action>,
     ) {
-        match exchange.request.take(&self.input) {
-            Ok(belongs) => {
-                head.extend_from_slice(self.input.get(..belongs).unwrap_or_default());
-                self.used(belongs);
-            }
-            Err(error) => return self.answer_and_close(&reply::malformed(error), actions),
-        }
+        let belongs = exchange.request.take(&self.input).unwrap_or(0);
+        head.extend_from_slice(self.input.get(..belongs).unwrap_or_default());
+        self.used(belongs);
         actions.push(Action::Forward(head));
+        if !exchange.request.is_done() && !self.input.is_empty() {
+            // It goes wrong behind what has been passed on.
+            return self.abort(actions);
+        }
         actions.push(Action::FromClient(if exchange.request.is_done() {
             exchange.request_done();
             Mode::Wait

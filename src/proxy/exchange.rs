@@ -158,14 +158,16 @@ impl Exchange {
         answer: &mut Vec<u8>,
         actions: &mut Vec<Action>,
     ) -> Next {
-        let Ok(belongs) = body.take(answer) else {
-            // Its head is out already: only the end of the connection can tell.
-            actions.push(Action::Abort);
-            return Next::More;
-        };
+        let belongs = body.take(answer).unwrap_or(0);
+        let wrong = !body.is_done() && belongs < answer.len();
         answer.truncate(belongs);
         if belongs > 0 {
             actions.push(Action::Reply(std::mem::take(answer)));
+        }
+        if wrong {
+            // Its head is out already: only the end of the connection can tell.
+            actions.push(Action::Abort);
+            return Next::More;
         }
         if body.is_done() {
             actions.push(Action::FromUpstream(Mode::Wait));

@@ -362,6 +362,9 @@ fn relay_body(
         let done = body.is_done();
         let sent = to.write(&buffer[..belongs])?;
         lane.pipe.keep(&buffer[sent..belongs]);
+        if !done && belongs < n {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         if done {
             lane.mode = Mode::Wait;
             return Ok(Said::Done(belongs, n));
