@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::{Lab, Who, assert_status, everyone, text};
+use support::{Host, Lab, Who, assert_status, everyone, text};
 
 const POLICY: &str =
     r#"{"network": {"allowedDomains": ["allowed.test"]}, "filesystem": {"allowWrite": ["@"]}}"#;
@@ -185,6 +185,46 @@ fn openssl_speaks_through_a_tunnel() {
         &lab,
         "printf 'GET / HTTP/1.0\\r\\nHost: HOST\\r\\n\\r\\n' | openssl s_client -quiet -proxy 127.0.0.1:3128 -connect HOST:443 \
          -servername HOST -CAfile cert.pem -verify_return_error 2>/dev/null | grep 'page of'",
+        "the page of allowed.test",
+    );
+}
+
+#[test]
+fn http_2_goes_through_a_tunnel() {
+    let Some(lab) = Lab::new("HTTP/2") else {
+        return;
+    };
+    let server = "const http2 = require('http2'), fs = require('fs');\n\
+        http2.createSecureServer({ key: fs.readFileSync('key.pem'), cert: fs.readFileSync('cert.pem') }, (q, r) => r.end('by ' + q.httpVersion + '\\n'))\n\
+        .listen(8443, '10.77.0.2', () => console.log('ready'));\n";
+    let _running = lab.host(Host::Server, "http2.js", server);
+    works(
+        &lab,
+        "curl -sS --http2 --cacert cert.pem https://HOST:8443/",
+        "by 2.0",
+    );
+}
+
+#[test]
+#[allow(clippy::print_stderr)]
+fn a_jvm_finds_the_proxy_by_its_options() {
+    let Some(lab) = Lab::new("the JVM") else {
+        return;
+    };
+    if !lab
+        .on_server(&["sh", "-c", "command -v java"])
+        .status
+        .success()
+    {
+        eprintln!("SKIP the JVM: there is none on this machine");
+        return;
+    }
+    let program = "import java.net.*; public class Fetch { public static void main(String[] a) throws Exception {\n\
+        System.out.print(new String(new URL(a[0]).openStream().readAllBytes())); } }\n";
+    lab.scratch.file("Fetch.java", program);
+    works(
+        &lab,
+        "java Fetch.java http://HOST/ 2>/dev/null",
         "the page of allowed.test",
     );
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use support::{
     Scratch, Who, assert_status, assert_unchanged, everyone, finish, finish_child, is_recorded,
-    is_root, outside, shell, skip, snapshot, srt, text,
+    is_root, outside, said, shell, skip, snapshot, srt, text,
 };
 
 const WRITE_HERE: &str = r#"{"filesystem": {"allowWrite": ["@"]}}"#;
@@ -532,32 +532,32 @@ fn pitfall_34_a_link_that_could_have_been_planted_opens_nothing() {
     for who in everyone() {
         let (scratch, outside) = (Scratch::new(), Scratch::new());
         outside.file("file", "old");
-        scratch.dir("work/real");
-        symlink(outside.path(""), scratch.path("work/out")).unwrap();
-        symlink("real", scratch.path("work/fine")).unwrap();
-        let planted = r#"{"filesystem": {"allowWrite": ["@/work", "@/work/out"]}}"#;
-        let out = shell(who, &scratch, planted, "echo evil > work/out/file");
+        scratch.dir("inner/real");
+        symlink(outside.path(""), scratch.path("inner/out")).unwrap();
+        symlink("real", scratch.path("inner/fine")).unwrap();
+        let planted = r#"{"filesystem": {"allowWrite": ["@/inner", "@/inner/out"]}}"#;
+        let out = shell(who, &scratch, planted, "echo evil > inner/out/file");
         assert_status(&out, 125);
         let said = text(&out.stderr);
         assert!(
             said.contains("filesystem.allowWrite[1]: leads to"),
             "{said}"
         );
-        let matched = r#"{"filesystem": {"allowWrite": ["@/work/*"]}}"#;
+        let matched = r#"{"filesystem": {"allowWrite": ["@/inner/*"]}}"#;
         let out = shell(
             who,
             &scratch,
             matched,
-            "echo evil > work/out/file; echo > work/real/new && echo new",
+            "echo evil > inner/out/file; echo > inner/real/new && echo new",
         );
         assert_eq!(text(&out.stdout), "new\n");
         // A link to what may be written anyway harms nobody; one that only the user
         // could make is theirs to follow.
-        let inner = r#"{"filesystem": {"allowWrite": ["@/work", "@/work/fine"]}}"#;
-        assert_status(&shell(who, &scratch, inner, "echo > work/fine/x"), 0);
-        let named = r#"{"filesystem": {"allowWrite": ["@/work/out"]}}"#;
+        let inner = r#"{"filesystem": {"allowWrite": ["@/inner", "@/inner/fine"]}}"#;
+        assert_status(&shell(who, &scratch, inner, "echo > inner/fine/x"), 0);
+        let named = r#"{"filesystem": {"allowWrite": ["@/inner/out"]}}"#;
         assert_eq!(fs::read_to_string(outside.path("file")).unwrap(), "old");
-        assert_status(&shell(who, &scratch, named, "echo new > work/out/file"), 0);
+        assert_status(&shell(who, &scratch, named, "echo new > inner/out/file"), 0);
     }
 }
 
@@ -616,12 +616,12 @@ fn pitfall_35_what_cannot_be_looked_at_is_hidden_whole() {
 fn pitfall_36_hiding_the_root_hides_all_but_what_is_opened() {
     for who in everyone() {
         let scratch = Scratch::new();
-        scratch.file("work/note", "note");
+        scratch.file("inner/note", "note");
         scratch.file("secret", "s3cret");
         let policy = r#"{"filesystem": {"denyRead": ["/"],
-            "allowRead": ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", "@/work"], "allowWrite": ["@/work"]}}"#;
+            "allowRead": ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", "@/inner"], "allowWrite": ["@/inner"]}}"#;
         let file = scratch.policy(policy);
-        let mut command = srt(who, &scratch.path("work"));
+        let mut command = srt(who, &scratch.path("inner"));
         command.arg("-s").arg(file);
         command.args(["-c", "cat note; echo; echo > new && ls /; ls /etc; cat ../secret; ls /root /home /var; touch /x /etc/x"]);
         let out = finish(command);
@@ -631,7 +631,7 @@ fn pitfall_36_hiding_the_root_hides_all_but_what_is_opened() {
             said.contains("/root:\n") && !said.contains("s3cret"),
             "{said}"
         );
-        assert!(scratch.path("work/new").exists());
+        assert!(scratch.path("inner/new").exists());
         // With the working directory hidden too, nothing is run.
         let out = shell(
             who,
@@ -1107,10 +1107,7 @@ fn waiting_at(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    let line = said(&mut child);
     assert_eq!(line, "up\n");
     child
 }

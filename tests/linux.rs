@@ -11,8 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use support::{
-    Scratch, Who, assert_status, everyone, finish, finish_child, is_alive, program, shell, skip,
-    srt, text,
+    Scratch, Who, assert_status, everyone, finish, finish_child, is_alive, program, said, shell,
+    skip, srt, text,
 };
 
 const WRITE_HERE: &str = r#"{"filesystem": {"allowWrite": ["@"]}}"#;
@@ -228,10 +228,7 @@ fn pitfall_06_signals_reach_the_command() {
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped());
             let mut child = command.spawn().unwrap();
-            let mut line = String::new();
-            BufReader::new(child.stdout.as_mut().unwrap())
-                .read_line(&mut line)
-                .unwrap();
+            let line = said(&mut child);
             assert_eq!(line, "up\n");
             let kill = Command::new("kill")
                 .args([&format!("-{name}"), &child.id().to_string()])
@@ -252,10 +249,7 @@ fn pitfall_05_nothing_outlives_a_killed_srt() {
             let script = format!("echo \"$TMPDIR\"; sleep {marker} & sleep {marker}");
             command.args(["-c", &script]).stdout(Stdio::piped());
             let mut child = command.spawn().unwrap();
-            let mut tmpdir = String::new();
-            BufReader::new(child.stdout.as_mut().unwrap())
-                .read_line(&mut tmpdir)
-                .unwrap();
+            let tmpdir = said(&mut child);
             Command::new("kill")
                 .args([signal, &child.id().to_string()])
                 .status()
@@ -515,10 +509,7 @@ fn pitfall_10_options_environment_and_launch_do_not_show_in_ps() {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    assert_eq!(said(&mut child), "up\n");
     let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap();
     let bwrap = children.trim();
     let seen = text(&fs::read(format!("/proc/{bwrap}/cmdline")).unwrap());
@@ -557,10 +548,7 @@ fn pitfall_54_nothing_of_srt_listens_on_the_host_or_lies_in_a_shared_directory()
     command.args(["-c", "echo up; read line"]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    assert_eq!(said(&mut child), "up\n");
     let found = listening(child.id());
     drop(child.stdin.take());
     finish_child(child);

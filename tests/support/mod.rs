@@ -260,6 +260,15 @@ pub fn finish_child(child: Child) -> Output {
     }
 }
 
+/// The next line that a running command prints.
+pub fn said(child: &mut Child) -> String {
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    line
+}
+
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -436,7 +445,7 @@ impl Lab {
         })
     }
 
-    /// A Python program on one of the hosts, which says `ready` and ends with the value.
+    /// A program in Python or JavaScript on one of the hosts, which says `ready` and ends with the value.
     pub fn host(&self, which: Host, name: &str, script: &str) -> Running {
         let file = self.scratch.file(name, script);
         let at = match which {
@@ -445,7 +454,11 @@ impl Lab {
         };
         let mut child = self
             .at(at)
-            .arg("python3")
+            .arg(if name.ends_with(".js") {
+                "node"
+            } else {
+                "python3"
+            })
             .arg(file)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
