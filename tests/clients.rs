@@ -12,7 +12,7 @@ const POLICY: &str = r#"{"network": {"allowedDomains": ["allowed.test", "loop.te
 const BIG: &str = "100000000";
 
 #[test]
-fn plain_http_reaches_the_allowed_host_and_the_denied_one_is_refused_with_the_reason() {
+fn pitfall_59_plain_http_reaches_the_allowed_host_and_the_denied_one_is_told_why() {
     let Some(lab) = Lab::new("plain http") else {
         return;
     };

@@ -379,7 +379,7 @@ print(b"the page of" in said)
 }
 
 #[test]
-fn ports_go_through_the_wall_where_the_settings_say() {
+fn pitfall_60_ports_go_through_the_wall_where_the_settings_say() {
     let Some(lab) = Lab::new("forwarded ports") else {
         return;
     };

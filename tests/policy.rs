@@ -202,7 +202,7 @@ fn access_follows_the_most_specific_rule_for_reading_and_any_denial_for_writing(
 }
 
 #[test]
-fn the_plan_mounts_where_access_changes_and_pins_what_lies_above() {
+fn pitfall_26_the_plan_mounts_where_access_changes_and_pins_what_lies_above() {
     let ops = plan(&policy(&[
         ("/w", Directory, AllowWrite),
         ("/w/inner", Directory, AllowWrite),
@@ -325,7 +325,7 @@ fn a_git_directory_is_known_by_its_name_or_by_what_it_holds() {
 }
 
 #[test]
-fn the_callers_proxy_does_not_reach_the_command_and_the_rest_does() {
+fn pitfall_55_the_callers_proxy_does_not_reach_the_command_and_the_rest_does() {
     let caller = [
         ("A", "1"),
         ("HTTP_PROXY", "http://u:p@corp:1"),
