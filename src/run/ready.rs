@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 
 use super::guard;
 use super::launch::Launch;
+use super::linux::say;
+use super::paths::path;
 use super::recheck::{self, Check, Denies};
 use crate::error::{Error, While};
 use crate::policy::files::{FRESH, covers};
@@ -125,10 +127,20 @@ impl<'a> Ready<'a> {
             BufReader::new(stdout).read_line(&mut said).doing(DOING)?;
         }
         if said == guard::READY {
-            Ok(())
-        } else {
-            Err(Error::Stage(format!("guarding the mounts: {said}")))
+            return Ok(());
         }
+        if self.pins.is_empty() {
+            // The rules hold for the command; it is others that are not watched.
+            say(&format!(
+                "this host does not let the mounts be guarded ({said}): what somebody outside \
+                 replaces during the run is not protected any more"
+            ));
+            return Ok(());
+        }
+        Err(Error::Stage(format!(
+            "{}: this symbolic link cannot be held in place on this host: {said}",
+            path(&self.pins[0].path).display()
+        )))
     }
 }
 
