@@ -1168,3 +1168,29 @@ fn pitfall_29_programs_outside_read_their_files_at_home_meanwhile() {
         assert!(!scratch.path(".gitconfig").exists());
     }
 }
+
+// Names come from inside: what srt says of them forges no line and moves no cursor.
+#[test]
+fn pitfall_57_a_path_that_is_told_of_forges_no_line_of_srt() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        let name = "a\nsrt: all is well\u{1b}[2J\u{202e}x";
+        let made = outside(
+            who,
+            &scratch.path(""),
+            &format!("mkdir '{name}' && chmod 555 '{name}'"),
+        );
+        assert_status(&made, 0);
+        let literal = name.replace('\n', "\\n").replace('\u{1b}', "\\u001b");
+        let json = format!(
+            r#"{{"filesystem": {{"allowWrite": ["@/{literal}"], "denyWrite": ["@/{literal}/a/b", "@/{literal}x"]}}}}"#
+        );
+        let out = shell(who, &scratch, &json, "true");
+        let said = text(&out.stderr);
+        assert!(
+            !said.contains("\nsrt: all is well") && !said.contains(['\u{1b}', '\u{202e}']),
+            "{said:?}"
+        );
+        outside(who, &scratch.path(""), &format!("chmod 755 '{name}'"));
+    }
+}

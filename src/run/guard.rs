@@ -12,7 +12,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::launch::{decode_checks, encode_checks};
-use super::paths::path;
+use super::paths::shown;
 use super::recheck::Check;
 use crate::emit::bwrap::Same;
 use crate::policy::files::{join, parent};
@@ -98,7 +98,7 @@ impl Guard {
                 Err(e) => {
                     return Err(io::Error::other(format!(
                         "watching {}: {e}",
-                        path(directory).display()
+                        shown(directory)
                     )));
                 }
             }
@@ -168,5 +168,5 @@ enum Covered {
 
 fn say(at: &[u8], what: &str) {
     // A closed stderr leaves nobody to tell.
-    let _ = writeln!(io::stderr(), "srt: {} {what}", path(at).display());
+    let _ = writeln!(io::stderr(), "srt: {} {what}", shown(at));
 }

@@ -16,7 +16,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::orphans;
-use super::paths::path;
+use super::paths::{path, shown};
 use super::placeholders::{could_be_opened_up, first_try, is_refusal, make, remove};
 use crate::error::{Error, While};
 use crate::limits::{HELD_PATH_BYTES, RECORD_BYTES};
@@ -248,7 +248,7 @@ impl Holds {
                 Err(e) => {
                     return Err(Error::Policy(vec![format!(
                         "{}: must not be created by the command, and cannot be held: {e}",
-                        path(at).display()
+                        shown(at)
                     )]));
                 }
             }

@@ -83,6 +83,9 @@ enum Ending {
 pub fn say(text: &str) {
     let mut out = io::stderr().lock();
     for line in text.lines() {
+        // What a peer, a file's name or another program has put into it stays text.
+        let plain = |c: char| if c.is_control() { '?' } else { c };
+        let line: String = line.chars().map(plain).collect();
         let _ = writeln!(out, "srt: {line}");
     }
 }

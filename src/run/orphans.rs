@@ -26,8 +26,8 @@ pub fn end(run: &str) -> io::Result<()> {
                 continue;
             };
             if is_marked(pid, &mark) {
-                found = true;
-                kill_and_wait(Pid::new(pid), || is_marked(pid, &mark))?;
+                // Another user's process that says it is one of ours is none.
+                found |= kill_and_wait(Pid::new(pid), || is_marked(pid, &mark))?;
             }
         }
         if !found {

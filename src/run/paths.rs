@@ -27,6 +27,11 @@ pub fn path(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
 }
 
+/// A path for people to read: what it is made of moves no cursor and begins no line.
+pub fn shown(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).escape_debug().to_string()
+}
+
 fn components(text: &[u8]) -> impl DoubleEndedIterator<Item = Vec<u8>> {
     let named = |part: &&[u8]| !matches!(*part, b"" | b".");
     text.split(|&b| b == b'/').filter(named).map(<[u8]>::to_vec)
@@ -46,7 +51,7 @@ pub fn resolve(wanted: &[u8]) -> Result<Resolution, String> {
     let directory = wanted.ends_with(b"/");
     while let Some(name) = ahead.pop_front() {
         if kind != Kind::Directory {
-            return Err(format!("{} is not a directory", path(&at).display()));
+            return Err(format!("{} is not a directory", shown(&at)));
         }
         if name == b".." {
             at = parent(&at).unwrap_or(b"/").to_vec();
@@ -59,7 +64,7 @@ pub fn resolve(wanted: &[u8]) -> Result<Resolution, String> {
                 if ahead.iter().any(|part| part == b"..") {
                     return Err(format!(
                         "'..' behind {}, which does not exist",
-                        path(&next).display()
+                        shown(&next)
                     ));
                 }
                 let place = Place::Absent {
@@ -76,11 +81,11 @@ pub fn resolve(wanted: &[u8]) -> Result<Resolution, String> {
                 };
                 return Ok(Resolution { place, links });
             }
-            Err(e) => return Err(format!("{}: {e}", path(&next).display())),
+            Err(e) => return Err(format!("{}: {e}", shown(&next))),
         };
         if found.is_symlink() {
-            let target = fs::read_link(path(&next))
-                .map_err(|e| format!("{}: {e}", path(&next).display()))?;
+            let target =
+                fs::read_link(path(&next)).map_err(|e| format!("{}: {e}", shown(&next)))?;
             let target = target.into_os_string().into_vec();
             if links.len() >= LINKS {
                 return Err("too many levels of symbolic links".into());
@@ -103,7 +108,7 @@ pub fn resolve(wanted: &[u8]) -> Result<Resolution, String> {
         hold = found.is_socket().then_some(Placeholder::Socket);
     }
     if directory && kind != Kind::Directory {
-        return Err(format!("{} is not a directory", path(&at).display()));
+        return Err(format!("{} is not a directory", shown(&at)));
     }
     let place = Place::Exists {
         path: at,

@@ -142,7 +142,7 @@ fn options(policy: &mut Policy, facts: &Facts, words: [&[u8]; 2]) -> Result<Vec<
         return Ok(options);
     }
     for whole in policy.files.fold(&facts.sizes) {
-        let whole = paths::path(&whole).display().to_string();
+        let whole = paths::shown(&whole);
         let note = format!("{whole}: denied as a whole, since all that is in it is denied");
         policy.notes.push(note);
     }
@@ -167,7 +167,7 @@ fn other_names(policy: &Policy) -> Vec<String> {
             let at = paths::path(path);
             let count = fs::symlink_metadata(at).ok()?.nlink();
             (count > 1).then(|| {
-                let (at, origin) = (at.display(), place.origin);
+                let (at, origin) = (paths::shown(path), place.origin);
                 format!(
                     "{at}: has {count} hard links, and is denied ({origin}) under this name only"
                 )

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use super::guard;
 use super::launch::Launch;
 use super::linux::say;
-use super::paths::path;
+use super::paths::shown;
 use super::recheck::{self, Check, Denies};
 use crate::error::{Error, While};
 use crate::policy::files::{FRESH, covers};
@@ -139,7 +139,7 @@ impl<'a> Ready<'a> {
         }
         Err(Error::Stage(format!(
             "{}: this symbolic link cannot be held in place on this host: {said}",
-            path(&self.pins[0].path).display()
+            shown(&self.pins[0].path)
         )))
     }
 }

@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use super::paths::path;
+use super::paths::shown;
 use crate::emit::bwrap::{Op, Same};
 use crate::sys::dir::{Identity, MountRoot, identity, pin_down};
 
@@ -68,7 +68,7 @@ fn look(at: &[u8]) -> io::Result<(Identity, MountRoot)> {
 fn moved(at: &[u8], error: &dyn std::fmt::Display) -> String {
     format!(
         "{} changed while the sandbox was being set up ({error}): try again",
-        path(at).display()
+        shown(at)
     )
 }
 

@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
-use super::paths::path;
+use super::paths::shown;
 use super::tasks::{Finds, Tasks, Wanted};
 use crate::limits::{MATCHES, WALK, WALK_ENTRIES, WALK_LEVELS};
 use crate::parse::settings::GitConfig;
@@ -109,7 +109,7 @@ impl<'a> Walk<'a> {
         if level > WALK_LEVELS {
             return Err(format!(
                 "{}: more than {WALK_LEVELS} directories deep",
-                path(at).display()
+                shown(at)
             ));
         }
         let name = if above.is_some() { name } else { at.as_slice() };
@@ -127,7 +127,7 @@ impl<'a> Walk<'a> {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => break,
-                Err(e) => return Err(format!("{}: {e}", path(at).display())),
+                Err(e) => return Err(format!("{}: {e}", shown(at))),
             }
         }
         self.count(listing.entries.len(), at)?;
@@ -171,7 +171,7 @@ impl<'a> Walk<'a> {
             "the search for what globs match and for always-denied names was not over when {bound}, \
              at {}: begin the globs further down, allow writing in fewer places, or lower \
              mandatoryDenySearchDepth",
-            path(at).display()
+            shown(at)
         ))
     }
 
@@ -181,7 +181,7 @@ impl<'a> Walk<'a> {
             // Gone, or not the directory any more that its listing said.
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => return Ok(()),
             io::ErrorKind::PermissionDenied => {}
-            _ => return Err(format!("{}: {error}", path(at).display())),
+            _ => return Err(format!("{}: {error}", shown(at))),
         }
         for &(index, _) in &tasks.globs {
             let rule = self.wanted.get(index).map(|wanted| wanted.rule);

@@ -90,14 +90,14 @@ pub fn pidfd(pid: u32) -> io::Result<OwnedFd> {
 
 /// Kills a process by a descriptor, so that no other that has its number by now is
 /// meant, if `still` says it is the one; waits for its end, at most [`ENDING`]
-/// (pidfd_send_signal(2), Linux 5.1).
-pub fn kill_and_wait(pid: Pid, still: impl Fn() -> bool) -> io::Result<()> {
+/// (pidfd_send_signal(2), Linux 5.1). Says whether it was this user's to kill.
+pub fn kill_and_wait(pid: Pid, still: impl Fn() -> bool) -> io::Result<bool> {
     let process = match pidfd(pid.0.unsigned_abs()) {
-        Err(e) if e.raw_os_error() == Some(libc::ESRCH) => return Ok(()),
+        Err(e) if e.raw_os_error() == Some(libc::ESRCH) => return Ok(false),
         other => other?,
     };
     if !still() {
-        return Ok(());
+        return Ok(false);
     }
     let no_info = ptr::null::<libc::siginfo_t>();
     // SAFETY: a null siginfo asks for what kill(2) would send; the rest are integers.
@@ -111,10 +111,11 @@ pub fn kill_and_wait(pid: Pid, still: impl Fn() -> bool) -> io::Result<()> {
         )
     });
     match sent {
-        Err(e) if e.raw_os_error() == Some(libc::ESRCH) => return Ok(()),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::ESRCH | libc::EPERM)) => return Ok(false),
         other => other?,
     };
-    fd::wait_readable_for(process.as_fd(), ENDING)
+    fd::wait_readable_for(process.as_fd(), ENDING)?;
+    Ok(true)
 }
 
 /// Whether the process is invisible to ptrace(2) and /proc of its own user from now on.
