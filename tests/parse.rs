@@ -348,7 +348,10 @@ fn a_chunked_body_ends_where_it_ends_however_it_is_cut() {
         "10000000000000000\r\n",
     ] {
         let mut state = value.body;
-        assert!(state.take(bad.as_bytes()).is_err(), "{bad:?}");
+        // What comes before the wrong byte may be taken; the byte itself never is.
+        let taken = state.take(bad.as_bytes()).unwrap_or(0);
+        assert!(taken < bad.len() && !state.is_done(), "{bad:?}");
+        assert!(state.take(&bad.as_bytes()[taken..]).is_err(), "{bad:?}");
     }
 }
 
@@ -361,9 +364,10 @@ fn trailers_end_a_body_and_have_their_bound() {
     let trailer = |size: usize| {
         let mut body = Body::CHUNKED;
         let line = format!("0\r\nA:{}\r\n\r\n", "x".repeat(size - 2));
-        body.take(line.as_bytes())
+        let taken = body.take(line.as_bytes()).unwrap();
+        body.take(&line.as_bytes()[taken..])
     };
-    assert!(trailer(TRAILER_BYTES).is_ok());
+    assert_eq!(trailer(TRAILER_BYTES), Ok(0));
     assert_eq!(trailer(TRAILER_BYTES + 1), Err(HttpError::TooLarge));
 }
 
