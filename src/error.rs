@@ -24,6 +24,8 @@ pub enum Error {
         /// What the user can do about it.
         cure: &'static str,
     },
+    /// What the plan rests on has changed since it was looked at.
+    Changed(String),
     /// A step of the start-up inside the sandbox failed.
     Stage(String),
     /// A system call of ours failed.
@@ -44,6 +46,7 @@ impl Error {
             | Self::Settings { .. }
             | Self::Policy(_)
             | Self::Bwrap { .. }
+            | Self::Changed(_)
             | Self::Stage(_)
             | Self::Io { .. } => 125,
         }
@@ -66,6 +69,7 @@ impl fmt::Display for Error {
                 write!(f, "bubblewrap failed without a word; {cure}")
             }
             Self::Bwrap { words, cure } => write!(f, "bubblewrap failed: {words}\n{cure}"),
+            Self::Changed(text) => f.write_str(text),
             Self::Stage(text) => write!(f, "inside the sandbox: {text}"),
             Self::Io { doing, source } => write!(f, "{doing}: {source}"),
         }

@@ -100,6 +100,9 @@ pub const WALK: Duration = Duration::from_secs(20);
 /// PATH_MAX allows 2,000, and each level holds a descriptor.
 pub const WALK_LEVELS: usize = 256;
 
+/// Times a plan is made over a tree that changes meanwhile, before that is an error.
+pub const PLANS: usize = 5;
+
 /// Most matches of globs that are taken; a mount plan has room for fewer.
 pub const MATCHES: usize = 100_000;
 

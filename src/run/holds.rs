@@ -20,7 +20,7 @@ use super::paths::{path, shown};
 use super::placeholders::{could_be_opened_up, first_try, is_refusal, make, remove};
 use crate::error::{Error, While};
 use crate::limits::{HELD_PATH_BYTES, RECORD_BYTES};
-use crate::parse::holds::{Held, Made, holds, record};
+use crate::parse::holds::{Held, holds, record};
 use crate::policy::files::{Placeholder, join, parent};
 use crate::policy::protected::last;
 use crate::sys;
@@ -238,21 +238,16 @@ impl Holds {
         self.record.write_all(&intents).doing(DOING)?;
         let mut without = Vec::new();
         for (at, placeholder) in absent {
-            let made = match make(at, placeholder) {
-                // What it lies in was another run's placeholder, and went with that run
-                // since we looked.
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    self.make_above(at).doing(DOING)?;
-                    make(at, placeholder)
-                }
-                other => other,
-            };
-            match made {
+            match make(at, placeholder) {
                 Ok(held) => {
                     self.made.insert(at.clone(), held);
                 }
                 // Somebody else has just made it: it is there, and the mount covers it.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                // What it lies in is gone since we looked.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    return Err(Error::Changed(format!("{}: {e}", shown(at))));
+                }
                 Err(e) if is_refusal(&e) && !could_be_opened_up(at) => without.push(at.clone()),
                 Err(e) => {
                     return Err(Error::Policy(vec![format!(
@@ -273,23 +268,6 @@ impl Holds {
         let made: Vec<u8> = self.made.values().flat_map(self::record).collect();
         self.record.write_all(&made).doing(DOING)?;
         Ok(without)
-    }
-
-    /// Makes the directories above a name that are gone, as placeholders.
-    fn make_above(&mut self, at: &[u8]) -> io::Result<()> {
-        let Some(above) = parent(at).filter(|above| !path(above).exists()) else {
-            return Ok(());
-        };
-        self.make_above(above)?;
-        let intent = Held {
-            made: Made::Directory,
-            identity: None,
-            path: above.to_vec(),
-        };
-        self.record.write_all(&record(&intent))?;
-        let held = make(above, Placeholder::Directory)?;
-        self.made.insert(above.to_vec(), held);
-        Ok(())
     }
 
     /// Where a placeholder is by now.

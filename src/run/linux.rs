@@ -317,6 +317,9 @@ fn cure(words: &str) -> &'static str {
         "this container masks /proc, so that a fresh one cannot be mounted: run it with an unmasked /proc"
     } else if has("Unknown option") {
         "this bubblewrap is too old: version 0.8 or later is needed"
+    } else if has("execvp /proc/self/fd") {
+        "denyRead hides the loader or the libraries that srt itself needs: allow reading /lib, /lib64 and /usr/lib, \
+         or use a static build"
     } else if has("Can't chdir") {
         "the working directory is not visible under this policy: start in another one, or allow reading it"
     } else {

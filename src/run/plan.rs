@@ -4,19 +4,20 @@ use std::env;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::facts::{self, Own};
 use super::holds::{Holds, Index};
 use super::launch::Launch;
 use super::leftovers::Temporary;
+use super::paths;
+use super::probe::{self, Loaded};
 use super::recheck::{self, Check};
-use super::{paths, probe};
 use crate::args::{Mode, Run, Verbosity};
 use crate::emit::seccomp::{self, Machine};
 use crate::emit::{bwrap, environment};
 use crate::error::{Error, While};
-use crate::limits::BWRAP_ARGUMENTS;
+use crate::limits::{BWRAP_ARGUMENTS, PLANS};
 use crate::policy::files::{Access, Kind};
 use crate::policy::{Facts, Policy};
 
@@ -62,50 +63,23 @@ pub fn make(run: &Run) -> Result<Plan, Error> {
         ])
     })?;
     let directory = env::current_dir().doing("finding the working directory")?;
-    // Whoever needs no placeholder needs no index.
-    let mut index = Index::open();
-    if let Ok(index) = &mut index {
-        index.clear()?;
-    }
-    let temporary = Temporary::new(&env::temp_dir()).doing("making a temporary directory")?;
-    let own = Own {
-        temporary: temporary.inner(),
-        private: &[Some(temporary.path()), index.as_ref().ok().map(Index::path)],
-    };
-    let told = |problems| match &loaded.file {
-        Some(file) => Error::Settings {
-            file: file.display().to_string(),
-            problems,
-        },
-        None => Error::Policy(problems),
-    };
-    let facts = facts::facts(&loaded, &directory, &own).map_err(|error| match error {
-        Error::Policy(problems) => told(problems),
-        other => other,
-    })?;
     let bwrap = probe::bwrap(settings.bwrap_path.as_deref())?;
-    let mut policy = Policy::new(settings, &facts).map_err(told)?;
-    if run.verbosity == Verbosity::Debug {
-        policy.notes.extend(other_names(&policy));
-    }
-    let mut holds = None;
-    if run.mode == Mode::Execute && !policy.holds.is_empty() {
-        let (held, without) = index?.hold(temporary.run(), &policy.holds)?;
-        without.iter().for_each(|path| policy.files.forget(path));
-        holds = Some(held);
-    }
-    let words = [
-        directory.as_os_str().as_bytes(),
-        temporary.empty().as_os_str().as_bytes(),
-    ];
-    let options = options(&mut policy, &facts, words).map_err(|text| told(vec![text]))?;
-    let mut checks = Vec::new();
-    let mut pins = Vec::new();
-    if run.mode == Mode::Execute {
-        let changed = |text| Error::Policy(vec![text]);
-        pins = recheck::checks(&[], &policy.pinned_links).map_err(changed)?;
-        checks = recheck::checks(&bwrap::plan(&policy), &[]).map_err(changed)?;
-    }
+    let temporary = Temporary::new(&env::temp_dir()).doing("making a temporary directory")?;
+    let mut tries = 1;
+    let decided = loop {
+        match decide(run, &loaded, &directory, &temporary) {
+            // Somebody else is at work there: what holds is what holds now.
+            Err(Error::Changed(_)) if tries < PLANS => tries += 1,
+            decided => break decided?,
+        }
+    };
+    let Decided {
+        policy,
+        options,
+        checks,
+        pins,
+        holds,
+    } = decided;
     let caller: Vec<_> = env::vars_os()
         .map(|(k, v)| (k.into_vec(), v.into_vec()))
         .collect();
@@ -131,6 +105,70 @@ pub fn make(run: &Run) -> Result<Plan, Error> {
         options,
         launch,
         temporary,
+    })
+}
+
+/// What is decided over one look at the host.
+struct Decided {
+    policy: Policy,
+    options: Vec<Vec<u8>>,
+    checks: Vec<Check>,
+    pins: Vec<Check>,
+    holds: Option<Holds>,
+}
+
+fn decide(
+    run: &Run,
+    loaded: &Loaded,
+    directory: &Path,
+    temporary: &Temporary,
+) -> Result<Decided, Error> {
+    // Whoever needs no placeholder needs no index.
+    let mut index = Index::open();
+    if let Ok(index) = &mut index {
+        index.clear()?;
+    }
+    let own = Own {
+        temporary: temporary.inner(),
+        private: &[Some(temporary.path()), index.as_ref().ok().map(Index::path)],
+    };
+    let told = |problems| match &loaded.file {
+        Some(file) => Error::Settings {
+            file: file.display().to_string(),
+            problems,
+        },
+        None => Error::Policy(problems),
+    };
+    let facts = facts::facts(loaded, directory, &own).map_err(|error| match error {
+        Error::Policy(problems) => told(problems),
+        other => other,
+    })?;
+    let mut policy = Policy::new(&loaded.settings, &facts).map_err(told)?;
+    if run.verbosity == Verbosity::Debug {
+        policy.notes.extend(other_names(&policy));
+    }
+    let mut holds = None;
+    if run.mode == Mode::Execute && !policy.holds.is_empty() {
+        let (held, without) = index?.hold(temporary.run(), &policy.holds)?;
+        without.iter().for_each(|path| policy.files.forget(path));
+        holds = Some(held);
+    }
+    let words = [
+        directory.as_os_str().as_bytes(),
+        temporary.empty().as_os_str().as_bytes(),
+    ];
+    let options = options(&mut policy, &facts, words).map_err(|text| told(vec![text]))?;
+    let (mut checks, mut pins) = (Vec::new(), Vec::new());
+    if run.mode == Mode::Execute {
+        pins = recheck::checks(&[], &policy.pinned_links).map_err(Error::Changed)?;
+        checks = recheck::checks(&bwrap::plan(&policy), &[]).map_err(Error::Changed)?;
+    }
+    Ok(Decided {
+        policy,
+        options,
+        checks,
+        pins,
+        holds,
     })
 }
 

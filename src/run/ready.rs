@@ -83,7 +83,7 @@ impl<'a> Ready<'a> {
         if passed.len() != 2 + self.ports.host.len() {
             return Err(lost());
         }
-        recheck::outside(&self.launch.checks).map_err(|text| Error::Policy(vec![text]))?;
+        recheck::outside(&self.launch.checks).map_err(Error::Changed)?;
         if !self.pins.is_empty() || !self.places.is_empty() {
             self.guard(&mounts)?;
         }
