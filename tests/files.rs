@@ -478,7 +478,7 @@ fn pitfall_42_the_index_cannot_be_written_from_inside() {
     for who in everyone() {
         let scratch = Scratch::new();
         scratch.file("empty", "");
-        let script = "for f in /var/tmp/srt-*; do echo \"file 0 0 $PWD/empty\" | tr '\\n' '\\0' > $f/planted; \
+        let script = "for f in /var/tmp/srt-$(id -u); do echo \"file 0 0 $PWD/empty\" | tr '\\n' '\\0' > $f/planted; \
                       mv $f $f.away; rm -rf $f; done; for d in ${TMPDIR%/*}; do echo > $d/new; mv $d/tmp $d/away; done";
         let json = r#"{"filesystem": {"allowWrite": ["@", "/var/tmp", "/tmp"]}}"#;
         // Other tests come and go in /tmp: what changes under the plan stops a run.
@@ -1201,5 +1201,20 @@ fn pitfall_57_a_path_that_is_told_of_forges_no_line_of_srt() {
             "{said:?}"
         );
         outside(who, &scratch.path(""), &format!("chmod 755 '{name}'"));
+    }
+}
+
+// Without a record of its own, the index went as empty, and its place was free.
+#[test]
+fn pitfall_42_the_index_stays_for_a_run_that_holds_nothing() {
+    for who in everyone() {
+        let (scratch, policy) = (Scratch::new(), Scratch::new());
+        let file = policy.file("p.json", r#"{"filesystem": {"allowWrite": ["/var/tmp"]}}"#);
+        let mut command = srt(who, &scratch.path(""));
+        command.arg("-s").arg(file);
+        command.args(["-c", "f=/var/tmp/srt-$(id -u); rmdir $f; mkdir $f; touch $f/planted; mv $f $f.away; echo ran"]);
+        let out = finish(command);
+        assert_eq!(text(&out.stdout), "ran\n", "{}", text(&out.stderr));
+        assert!(text(&out.stderr).contains("Read-only file system"));
     }
 }

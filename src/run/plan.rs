@@ -147,8 +147,14 @@ fn decide(
     if run.verbosity == Verbosity::Debug {
         policy.notes.extend(other_names(&policy));
     }
+    // Where the command could put an index in the place of ours, ours has to stay: a
+    // record keeps it.
+    let exposed = index.as_ref().is_ok_and(|index| {
+        let above = index.path().parent().unwrap_or(index.path());
+        policy.files.access(above.as_os_str().as_bytes()) == Access::Write
+    });
     let mut holds = None;
-    if run.mode == Mode::Execute && !policy.holds.is_empty() {
+    if run.mode == Mode::Execute && (exposed || !policy.holds.is_empty()) {
         let (held, without) = index?.hold(temporary.run(), &policy.holds)?;
         without.iter().for_each(|path| policy.files.forget(path));
         holds = Some(held);
