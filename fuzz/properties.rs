@@ -143,28 +143,35 @@ pub fn conversation(input: &[u8]) {
     }
 }
 
-/// TLS: the contract of a parser; and cut into records of one byte each, a ClientHello
-/// says the same.
+/// TLS: the contract of a parser; and cut into other records, a ClientHello says the
+/// same. That is tried on the whole input: real ones are longer than [`PREFIXES`].
 pub fn tls(input: &[u8]) {
     let short = input.get(..PREFIXES).unwrap_or(input);
     contract(short, |bytes| bare(tls::client_hello(bytes)));
-    let Ok(Status::Complete { value, used }) = tls::client_hello(short) else {
+    let Ok(Status::Complete { value, used }) = tls::client_hello(input) else {
         return;
     };
     let mut message = Vec::new();
-    let mut rest = short.get(..used).unwrap_or_default();
+    let mut rest = input.get(..used).unwrap_or_default();
     while let Some(([_, _, _, high, low], after)) = rest.split_first_chunk::<5>() {
         let length = usize::from(u16::from_be_bytes([*high, *low]));
         message.extend_from_slice(after.get(..length).unwrap_or_default());
         rest = after.get(length..).unwrap_or_default();
     }
-    let single = |byte: &u8| [22, 3, 1, 0, 1, *byte];
-    let cut: Vec<u8> = message.iter().flat_map(single).collect();
-    let used = cut.len();
-    assert_eq!(
-        tls::client_hello(&cut),
-        Ok(Status::Complete { value, used })
-    );
+    for size in [1, 7, 1 << 14] {
+        let mut cut = Vec::new();
+        for part in message.chunks(size) {
+            let length = u16::try_from(part.len()).expect("at most 2^14");
+            cut.extend_from_slice(&[22, 3, 1]);
+            cut.extend_from_slice(&length.to_be_bytes());
+            cut.extend_from_slice(part);
+        }
+        let (value, used) = (value.clone(), cut.len());
+        assert_eq!(
+            tls::client_hello(&cut),
+            Ok(Status::Complete { value, used })
+        );
+    }
 }
 
 /// Response heads.

@@ -10,8 +10,21 @@ use crate::limits::CLIENT_HELLO_BYTES;
 /// What a ClientHello says, as far as it matters here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
-    /// The host of its server_name extension, canonical.
+    /// The host of its server_name extension, canonical; `None` without the extension.
     pub server_name: Option<Host>,
+    /// Whether another ClientHello may be inside it.
+    pub inner: Inner,
+}
+
+/// Whether a ClientHello carries an encrypted one (RFC 9849), whose server name then
+/// counts for a server that has the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inner {
+    /// No encrypted_client_hello extension.
+    Absent,
+    /// There is the extension. What it holds cannot be seen; browsers also send it
+    /// filled at random (GREASE).
+    Encrypted,
 }
 
 /// Why there is no ClientHello to read.
@@ -23,9 +36,9 @@ pub enum TlsError {
     NotHello,
     /// A ClientHello over [`CLIENT_HELLO_BYTES`].
     TooLong,
-    /// Lengths that do not add up.
+    /// Lengths that do not add up, an empty record, or a record that goes on behind it.
     Malformed,
-    /// A server name that is no host name, or is said twice.
+    /// A server name that is no host name, is an address, or is said twice.
     ServerName,
 }
 
@@ -48,6 +61,9 @@ const RECORD_BYTES: usize = 1 << 14;
 /// Type and length of a handshake message.
 const MESSAGE_HEAD: usize = 4;
 const SERVER_NAME: u16 = 0;
+const ENCRYPTED_CLIENT_HELLO: u16 = 0xfe0d;
+/// Longest legacy_session_id (RFC 8446, 4.1.2).
+const SESSION_BYTES: usize = 32;
 const HOST_NAME: u8 = 0;
 
 /// Reads the ClientHello at the beginning of what a client sends, over any number of
@@ -158,13 +174,15 @@ fn hello(body: &[u8]) -> Result<Hello, TlsError> {
     let mut body = Reader(body);
     body.take(2)?; // legacy_version
     body.take(32)?; // random
-    body.vector8()?; // legacy_session_id
+    let session = body.vector8()?;
     let ciphers = body.vector16()?;
     let compression = body.vector8()?;
-    if ciphers.is_empty() || ciphers.len() % 2 != 0 || compression.is_empty() {
+    let ciphers_fit = !ciphers.is_empty() && ciphers.len() % 2 == 0;
+    if session.len() > SESSION_BYTES || !ciphers_fit || compression.is_empty() {
         return Err(TlsError::Malformed);
     }
     let mut server_name = None;
+    let mut inner = Inner::Absent;
     // A ClientHello without extensions ends here.
     if !body.0.is_empty() {
         let mut extensions = Reader(body.vector16()?);
@@ -174,10 +192,13 @@ fn hello(body: &[u8]) -> Result<Hello, TlsError> {
             if kind == SERVER_NAME && server_name.replace(named(content)?).is_some() {
                 return Err(TlsError::ServerName);
             }
+            if kind == ENCRYPTED_CLIENT_HELLO {
+                inner = Inner::Encrypted;
+            }
         }
     }
     if body.0.is_empty() {
-        Ok(Hello { server_name })
+        Ok(Hello { server_name, inner })
     } else {
         Err(TlsError::Malformed)
     }
