@@ -56,6 +56,8 @@ impl fmt::Display for TlsError {
 
 const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
+/// The types of records there are (RFC 8446, B.1, and heartbeat, RFC 6520).
+const RECORDS: std::ops::RangeInclusive<u8> = 20..=24;
 /// Largest plaintext record (RFC 8446, 5.1).
 const RECORD_BYTES: usize = 1 << 14;
 /// Type and length of a handshake message.
@@ -83,8 +85,8 @@ pub fn client_hello(input: &[u8]) -> Result<Status<Hello>, TlsError> {
     loop {
         match rest {
             [] => return Ok(Status::Partial),
-            [kind, ..] if *kind != HANDSHAKE => return Err(other(&message)),
-            [_, major, ..] if *major != 3 => return Err(other(&message)),
+            [kind, ..] if *kind != HANDSHAKE => return Err(other(*kind, &message)),
+            [kind, major, ..] if *major != 3 => return Err(other(*kind, &message)),
             _ => {}
         }
         let Some(([_, _, _, high, low], after)) = rest.split_first_chunk::<5>() else {
@@ -114,9 +116,11 @@ pub fn client_hello(input: &[u8]) -> Result<Status<Hello>, TlsError> {
     }
 }
 
-/// A record that is no handshake: another protocol, if it is the first.
-fn other(message: &[u8]) -> TlsError {
-    if message.is_empty() {
+/// What is no record of a ClientHello: another protocol, if it begins so, and not as a
+/// record of another type or version does. Some servers drop an alert that comes first,
+/// or look at no version, and would read a name behind it that nobody has compared.
+fn other(kind: u8, message: &[u8]) -> TlsError {
+    if message.is_empty() && !RECORDS.contains(&kind) {
         TlsError::NotTls
     } else {
         TlsError::Malformed
