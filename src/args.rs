@@ -28,6 +28,8 @@ pub struct Run {
     pub verbosity: Verbosity,
     /// Run it, or only show the plan.
     pub mode: Mode,
+    /// Layers that are left out, for tests of the others.
+    pub without: Vec<Layer>,
     /// The program and its arguments, exactly.
     pub argv: Vec<OsString>,
 }
@@ -39,6 +41,18 @@ pub enum Verbosity {
     Normal,
     /// Each decision and step.
     Debug,
+}
+
+/// A layer that the hidden option `--without` leaves out. Only builds for debugging have
+/// that option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// Mounts, but for /dev and /proc.
+    Mounts,
+    /// Landlock.
+    Landlock,
+    /// The seccomp filter.
+    Seccomp,
 }
 
 /// Whether the command is run.
@@ -117,6 +131,7 @@ pub fn action(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, S
     let mut settings = None;
     let mut verbosity = Verbosity::Normal;
     let mut mode = Mode::Execute;
+    let mut without = Vec::new();
     let mut argv = Vec::new();
     while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
         match arg {
@@ -137,6 +152,7 @@ pub fn action(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, S
             Long("dry-run") => mode = Mode::DryRun,
             Short('h') | Long("help") => return Ok(Action::Help),
             Short('V') | Long("version") => return Ok(Action::Version),
+            Long("without") if cfg!(debug_assertions) => without.push(layer(&mut parser)?),
             Long("stage") => return stage(&mut parser).map(Action::Stage),
             Value(program) => {
                 argv.push(program);
@@ -154,8 +170,19 @@ pub fn action(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, S
         settings,
         verbosity,
         mode,
+        without,
         argv,
     }))
+}
+
+fn layer(parser: &mut lexopt::Parser) -> Result<Layer, String> {
+    let name = parser.value().map_err(|e| e.to_string())?;
+    match name.to_str() {
+        Some("mounts") => Ok(Layer::Mounts),
+        Some("landlock") => Ok(Layer::Landlock),
+        Some("seccomp") => Ok(Layer::Seccomp),
+        _ => Err("--without takes mounts, landlock or seccomp".into()),
+    }
 }
 
 fn shown(arg: &lexopt::Arg<'_>) -> String {

@@ -44,6 +44,9 @@ pub const LINGER: Duration = Duration::from_secs(5);
 /// Time the open tunnels have to drain after the command has ended.
 pub const DRAIN: Duration = Duration::from_millis(200);
 
+/// Time a command has to end in order once its wall-clock limit is reached.
+pub const WALL_GRACE: Duration = Duration::from_secs(5);
+
 /// Longest wait for the end of a process that was killed.
 pub const ENDING: Duration = Duration::from_secs(10);
 

@@ -489,7 +489,7 @@ fn pitfall_43_nothing_said_is_nothing_allowed() {
 #[test]
 fn every_problem_of_a_settings_file_is_told_at_once_with_its_place() {
     let file = "{\n  \"network\": {\"allowedDomains\": [\"a.test\", 5]},\n  \"filesystem\": {\"allowWrite\": \"/x\", \"denyRead\": [\"\"]},\n  \
-                \"limits\": {\"processes\": 5},\n  \"bwrapPath\": \"bwrap\",\n  \"network\": {}, \"tlsTerminate\": {}\n}";
+                \"limits\": {\"processes\": 0},\n  \"bwrapPath\": \"bwrap\",\n  \"network\": {}, \"tlsTerminate\": {}\n}";
     let problems: Vec<String> = settings(file.as_bytes())
         .unwrap_err()
         .iter()
@@ -501,7 +501,7 @@ fn every_problem_of_a_settings_file_is_told_at_once_with_its_place() {
             "line 2, column 33: network.allowedDomains: must be a list of strings",
             "line 3, column 32: filesystem.allowWrite: must be a list of paths",
             "line 3, column 51: filesystem.denyRead[0]: the path is empty",
-            "line 4, column 27: limits.processes: not supported yet",
+            "line 4, column 27: limits.processes: must be a whole number, 1 or more, that fits 64 bits",
             "line 5, column 16: bwrapPath: must be an absolute path",
             "line 6, column 3: network: stands twice",
             "line 6, column 18: tlsTerminate: known from other programs and not served: srt does not open TLS",

@@ -337,7 +337,7 @@ fn pitfall_55_the_callers_proxy_does_not_reach_the_command_and_the_rest_does() {
     let caller: Vec<_> = caller
         .map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec()))
         .into();
-    let inside = environment(&caller, b"/private", b"/opt/s rt%");
+    let inside = environment(&caller, b"/private", b"/opt/s rt%", &Default::default());
     let get = |name: &str| {
         let all: Vec<_> = inside
             .iter()

@@ -1,7 +1,7 @@
 //! The seccomp program, interpreted, against a specification written on its own.
 
-use sandbox_runtime::emit::seccomp::{Insn, Machine, program};
-use sandbox_runtime::parse::settings::UnixSockets;
+use sandbox_runtime::emit::seccomp::{Insn, Machine, Signals, Surface, only, program};
+use sandbox_runtime::parse::settings::{UnixSockets, UserNamespaces};
 
 const ALLOW: u32 = 0x7fff_0000;
 const EPERM: u32 = 0x5_0001;
@@ -10,18 +10,18 @@ const EAFNOSUPPORT: u32 = 0x5_0061;
 
 /// Runs `program` over seccomp_data, as the kernel's classic BPF does.
 fn interpret(program: &[Insn], arch: u32, number: u32, arguments: [u64; 6]) -> u32 {
-    let mut data = Vec::new();
-    data.extend(number.to_le_bytes());
-    data.extend(arch.to_le_bytes());
-    data.extend(0u64.to_le_bytes());
-    arguments.iter().for_each(|a| data.extend(a.to_le_bytes()));
+    // As words: the low half of an argument comes first (both machines are little-endian).
+    let mut data = [number, arch, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    for (words, argument) in data[4..].chunks_mut(2).zip(arguments) {
+        words.copy_from_slice(&[argument as u32, (argument >> 32) as u32]);
+    }
     let (mut at, mut a) = (0usize, 0u32);
     loop {
         let Insn { code, jt, jf, k } = program[at];
         at += 1;
         let jump = match code {
             0x20 => {
-                a = u32::from_le_bytes(data[k as usize..k as usize + 4].try_into().unwrap());
+                a = data[k as usize / 4];
                 continue;
             }
             0x54 => {
@@ -38,12 +38,8 @@ fn interpret(program: &[Insn], arch: u32, number: u32, arguments: [u64; 6]) -> u
     }
 }
 
-/// Numbers that always fail, with the errno: x86-64, AArch64.
-const REFUSED: &[(i64, i64, u32)] = &[
-    (425, 425, ENOSYS),
-    (426, 426, ENOSYS),
-    (427, 427, ENOSYS),
-    (435, 435, ENOSYS),
+/// Numbers that fail, with the errno, where the command may make no namespaces.
+const NAMESPACES: &[(i64, i64, u32)] = &[
     (308, 268, EPERM),
     (165, 40, EPERM),
     (166, 39, EPERM),
@@ -57,6 +53,14 @@ const REFUSED: &[(i64, i64, u32)] = &[
     (433, 433, EPERM),
     (442, 442, EPERM),
     (467, 467, EPERM),
+];
+
+/// Numbers that always fail, with the errno: x86-64, AArch64.
+const REFUSED: &[(i64, i64, u32)] = &[
+    (425, 425, ENOSYS),
+    (426, 426, ENOSYS),
+    (427, 427, ENOSYS),
+    (435, 435, ENOSYS),
     (248, 217, EPERM),
     (249, 218, EPERM),
     (250, 219, EPERM),
@@ -77,13 +81,17 @@ const REFUSED: &[(i64, i64, u32)] = &[
     (440, 440, EPERM),
 ];
 
-fn specified(machine: Machine, unix: UnixSockets, number: u32, arguments: [u64; 6]) -> u32 {
+fn specified(machine: Machine, surface: &Surface, number: u32, arguments: [u64; 6]) -> u32 {
+    let unix = surface.unix;
+    let nested = surface.user_namespaces == UserNamespaces::Allowed;
     let pick = |x86: u32, arm: u32| number == if machine == Machine::X86_64 { x86 } else { arm };
     let low = |i: usize| (arguments[i] & 0xffff_ffff) as u32;
     if machine == Machine::X86_64 && number >= 0x4000_0000 {
         return ENOSYS;
     }
-    if let Some((_, _, errno)) = REFUSED.iter().find(|(x, a, _)| pick(*x as u32, *a as u32)) {
+    let here = |(x, a, _): &&(i64, i64, u32)| pick(*x as u32, *a as u32);
+    let mounts = NAMESPACES.iter().filter(|_| !nested);
+    if let Some((_, _, errno)) = REFUSED.iter().chain(mounts).find(here) {
         return *errno;
     }
     if pick(41, 198) {
@@ -97,9 +105,12 @@ fn specified(machine: Machine, unix: UnixSockets, number: u32, arguments: [u64; 
     if pick(53, 199) && unix == UnixSockets::None && matches!(low(1) & 0xf, 2 | 3) {
         return EPERM;
     }
-    let namespaces = 0x7e02_0000;
-    let refused = (pick(56, 220) && low(0) & namespaces != 0)
-        || (pick(272, 97) && low(0) & (namespaces | 0x80) != 0)
+    let namespaces = if nested { 0 } else { 0x7e02_0000 };
+    let time = if nested { 0 } else { 0x80 };
+    let group = surface.signals == Signals::Unscoped && pick(62, 129) && low(0) == 0;
+    let refused = group
+        || (pick(56, 220) && low(0) & namespaces != 0)
+        || (pick(272, 97) && low(0) & (namespaces | time) != 0)
         || (pick(16, 29) && matches!(low(1), 0x5412 | 0x541c));
     if refused { EPERM } else { ALLOW }
 }
@@ -113,6 +124,22 @@ fn values() -> Vec<u64> {
     low.into_iter().chain(high).collect()
 }
 
+/// Every pair of values of two of its members is in one of them.
+fn surfaces() -> [Surface; 4] {
+    use {Signals::*, UnixSockets::*, UserNamespaces::*};
+    let surface = |unix, user_namespaces, signals| Surface {
+        unix,
+        user_namespaces,
+        signals,
+    };
+    [
+        surface(None, Refused, Scoped),
+        surface(All, Refused, Unscoped),
+        surface(None, Allowed, Unscoped),
+        surface(All, Allowed, Scoped),
+    ]
+}
+
 const BOTH: [(Machine, u32); 2] = [
     (Machine::X86_64, 0xc000_003e),
     (Machine::Aarch64, 0xc000_00b7),
@@ -121,8 +148,8 @@ const BOTH: [(Machine, u32); 2] = [
 #[test]
 fn pitfall_18_the_program_is_the_table_for_every_number_and_for_high_bits() {
     for (machine, arch) in BOTH {
-        for unix in [UnixSockets::None, UnixSockets::All] {
-            let program = program(machine, unix);
+        for surface in surfaces() {
+            let program = program(machine, &surface);
             for number in (0..1024).chain([0x4000_0000, 0x4000_0029, 0xffff_ffff]) {
                 for value in values() {
                     for place in 0..3 {
@@ -132,7 +159,7 @@ fn pitfall_18_the_program_is_the_table_for_every_number_and_for_high_bits() {
                             arguments[0] = 16;
                         }
                         let got = interpret(&program, arch, number, arguments);
-                        let want = specified(machine, unix, number, arguments);
+                        let want = specified(machine, &surface, number, arguments);
                         assert_eq!(got, want, "{machine:?} {number} {arguments:x?}");
                     }
                 }
@@ -144,7 +171,7 @@ fn pitfall_18_the_program_is_the_table_for_every_number_and_for_high_bits() {
 #[test]
 fn pitfall_19_another_architecture_never_reaches_allow() {
     for (machine, arch) in BOTH {
-        let program = program(machine, UnixSockets::All);
+        let program = program(machine, &surfaces()[3]);
         for other in [0, 0x4000_0003, 0xc000_003e, 0xc000_00b7, 0x4000_0028]
             .into_iter()
             .filter(|a| *a != arch)
@@ -203,12 +230,58 @@ fn the_numbers_are_the_c_librarys() {
 #[test]
 fn every_jump_stays_inside_and_the_kernel_takes_the_length() {
     for (machine, _) in BOTH {
-        let program = program(machine, UnixSockets::None);
+        let program = program(machine, &surfaces()[1]);
         assert!(program.len() <= 4096);
         for (at, insn) in program.iter().enumerate() {
             let furthest = at + 1 + usize::from(insn.jt.max(insn.jf));
             assert!(insn.code == 0x06 || furthest < program.len());
         }
         assert_eq!(program.last().map(|i| (i.code, i.k)), Some((0x06, ALLOW)));
+    }
+}
+
+#[test]
+fn the_supervisors_own_program_lets_what_is_listed_pass_and_nothing_else() {
+    for (machine, arch) in BOTH {
+        let listed = [0, 1, 60, 232, 441];
+        let program = only(machine, &listed);
+        for number in (0..1024).chain([0x4000_0000, 0xffff_ffff]) {
+            let want = if listed.contains(&number) {
+                ALLOW
+            } else {
+                ENOSYS
+            };
+            assert_eq!(interpret(&program, arch, number, [0; 6]), want);
+            assert_eq!(interpret(&program, 0x4000_0003, number, [0; 6]), ENOSYS);
+        }
+    }
+}
+
+/// What nobody must be able to do once the sandbox stands, whoever has taken over the
+/// supervisor.
+#[test]
+fn the_supervisor_keeps_no_call_by_which_it_could_undo_the_sandbox() {
+    let own = sandbox_runtime::sys::own_calls::numbers();
+    for call in [
+        libc::SYS_ptrace,
+        libc::SYS_process_vm_writev,
+        libc::SYS_pidfd_getfd,
+        libc::SYS_setns,
+        libc::SYS_unshare,
+        libc::SYS_mount,
+        libc::SYS_move_mount,
+        libc::SYS_io_uring_setup,
+        libc::SYS_bpf,
+        libc::SYS_listen,
+        libc::SYS_renameat2,
+        libc::SYS_linkat,
+        libc::SYS_symlinkat,
+        libc::SYS_mkdirat,
+        libc::SYS_mknodat,
+        libc::SYS_truncate,
+        libc::SYS_setuid,
+        libc::SYS_capset,
+    ] {
+        assert!(!own.contains(&u32::try_from(call).unwrap()), "{call}");
     }
 }

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::limits::BWRAP_ARGUMENTS;
+use crate::parse::settings::Processes;
 use crate::policy::files::{Access, FRESH, Kind, Place, Placeholder, covers};
 use crate::policy::{Link, Policy};
 
@@ -67,11 +68,16 @@ fn steps(policy: &Policy) -> Vec<(Op, &str)> {
         Access::Write => Op::Bind(b"/".to_vec()),
         Access::Read | Access::Hidden => Op::ReadOnlyBind(b"/".to_vec()),
     };
-    let mut ops = vec![(root, ""), (Op::Devices, ""), (Op::Processes, "")];
+    let processes = match policy.processes {
+        Processes::Fresh => Op::Processes,
+        Processes::Hosts => Op::ReadOnlyBind(b"/proc".to_vec()),
+    };
+    let mut ops = vec![(root, ""), (Op::Devices, ""), (processes, "")];
     // The superuser writes the kernel's settings by owning their files, without a
     // capability: core_pattern names a program that the host runs.
     let seen = |path: &&Vec<u8>| policy.files.access(path) != Access::Hidden;
-    let kernel = policy.kernel.iter().filter(seen).cloned();
+    let fresh = |_: &&Vec<u8>| policy.processes == Processes::Fresh;
+    let kernel = policy.kernel.iter().filter(fresh).filter(seen).cloned();
     ops.extend(kernel.map(|path| (Op::ReadOnlyBind(path), "")));
     let mut seals = Vec::new();
     for (path, place) in &places {

@@ -1,5 +1,7 @@
 //! The command's environment: the caller's, with what leads programs to the proxy.
 
+use crate::parse::settings::EnvironmentSettings;
+
 const HTTP: &str = "http://127.0.0.1:3128";
 
 /// Variables set to a fixed value: name, value. The reason stands above each group.
@@ -64,11 +66,13 @@ fn ssh_command(program: &[u8]) -> Vec<u8> {
 }
 
 /// The environment of the command: `caller`'s, in its order (of a name that stands
-/// there twice, the last value), then ours. `program` is this program, as the command finds it.
+/// there twice, the last value), then ours, without what `rules` denies, and with what
+/// they set. `program` is this program, as the command finds it.
 pub fn environment(
     caller: &[(Vec<u8>, Vec<u8>)],
     tmpdir: &[u8],
     program: &[u8],
+    rules: &EnvironmentSettings,
 ) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut all: Vec<(Vec<u8>, Vec<u8>)> = Vec::with_capacity(caller.len());
     let mut java = Vec::new();
@@ -96,6 +100,10 @@ pub fn environment(
     }
     all.push((b"TMPDIR".to_vec(), tmpdir.to_vec()));
     all.push((b"TMPPREFIX".to_vec(), [tmpdir, b"/zsh"].concat()));
+    let set = |name: &[u8]| rules.set.iter().any(|(n, _)| n.as_bytes() == name);
+    all.retain(|(name, _)| !set(name) && !rules.deny.iter().any(|p| p.matches(name)));
+    let given = rules.set.iter();
+    all.extend(given.map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec())));
     all
 }
 

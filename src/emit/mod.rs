@@ -11,5 +11,6 @@
 
 pub mod bwrap;
 pub mod environment;
+pub mod landlock;
 pub mod seccomp;
 pub mod syscalls;

@@ -8,8 +8,8 @@
 
 use std::fmt::Write;
 
-use super::syscalls::{ROWS, Row, Rule};
-use crate::parse::settings::UnixSockets;
+use super::syscalls::{ROWS, Row, Rule, When};
+use crate::parse::settings::{UnixSockets, UserNamespaces};
 
 /// One classic BPF instruction (linux/filter.h, `struct sock_filter`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,43 @@ pub enum Machine {
     X86_64,
     /// AArch64.
     Aarch64,
+}
+
+/// What of a policy the program rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Surface {
+    /// Unix sockets.
+    pub unix: UnixSockets,
+    /// User namespaces.
+    pub user_namespaces: UserNamespaces,
+    /// Whether Landlock keeps signals inside.
+    pub signals: Signals,
+}
+
+/// What keeps the command from signalling its caller's process group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signals {
+    /// Landlock does.
+    Scoped,
+    /// This program has to.
+    Unscoped,
+}
+
+impl Surface {
+    /// Whether a row is part of the program.
+    fn has(&self, row: &Row) -> bool {
+        match row.when {
+            When::Always => true,
+            When::NoUserNamespaces => self.user_namespaces == UserNamespaces::Refused,
+            When::SignalsNotScoped => self.signals == Signals::Unscoped,
+        }
+    }
+
+    /// The rows of the program that exist on `machine`, with their numbers there.
+    fn rows(&self, machine: Machine) -> impl Iterator<Item = (u32, &'static Row)> {
+        let rows = ROWS.iter().filter(|row| self.has(row));
+        rows.filter_map(move |row| Some((number(row, machine)?, row)))
+    }
 }
 
 // linux/bpf_common.h
@@ -80,8 +117,22 @@ fn number(row: &Row, machine: Machine) -> Option<u32> {
     }
 }
 
-/// The program for `machine`.
-pub fn program(machine: Machine, unix: UnixSockets) -> Vec<Insn> {
+/// The program that lets everything pass.
+pub const ALLOW_ALL: [Insn; 1] = [insn(RETURN, 0, 0, ALLOW)];
+
+/// The program that lets these system calls pass and no others: those do not exist for
+/// the process, so that a C library falls back to what it did before it had them.
+pub fn only(machine: Machine, numbers: &[u32]) -> Vec<Insn> {
+    let mut out = prologue(machine);
+    for number in numbers {
+        out.extend([insn(JUMP_EQUAL, 0, 1, *number), insn(RETURN, 0, 0, ALLOW)]);
+    }
+    out.push(refuse(ENOSYS));
+    out
+}
+
+/// Refuses every other architecture and ABI; leaves the number loaded.
+fn prologue(machine: Machine) -> Vec<Insn> {
     let arch = match machine {
         Machine::X86_64 => AUDIT_ARCH_X86_64,
         Machine::Aarch64 => AUDIT_ARCH_AARCH64,
@@ -95,11 +146,14 @@ pub fn program(machine: Machine, unix: UnixSockets) -> Vec<Insn> {
     if machine == Machine::X86_64 {
         out.extend([insn(JUMP_AT_LEAST, 0, 1, X32), refuse(ENOSYS)]);
     }
-    for row in ROWS {
-        let Some(number) = number(row, machine) else {
-            continue;
-        };
-        let body = body(row.rule, unix);
+    out
+}
+
+/// The program for `machine`.
+pub fn program(machine: Machine, surface: &Surface) -> Vec<Insn> {
+    let mut out = prologue(machine);
+    for (number, row) in surface.rows(machine) {
+        let body = body(row.rule, surface.unix);
         // Every body ends in a return, so that the number is still loaded behind it.
         let skip = u8::try_from(body.len()).unwrap_or(u8::MAX);
         out.push(insn(JUMP_EQUAL, 0, skip, number));
@@ -174,19 +228,22 @@ fn body(rule: Rule, unix: UnixSockets) -> Vec<Insn> {
 }
 
 /// The program in words, one line a rule, for `--dry-run`.
-pub fn listing(machine: Machine, unix: UnixSockets) -> String {
+pub fn listing(machine: Machine, surface: &Surface) -> String {
     let mut out = format!("{machine:?}; another architecture or ABI: errno {ENOSYS}\n");
-    for row in ROWS {
-        let Some(number) = number(row, machine) else {
-            continue;
-        };
+    let unix = surface.unix;
+    for (number, row) in surface.rows(machine) {
         let what = match row.rule {
             Rule::Refuse(errno) => format!("errno {errno}"),
             Rule::RefuseFlags(index, flags, errno) => {
                 format!("errno {errno} if argument {index} has a bit of {flags:#x}")
             }
             Rule::RefuseValues(index, [one, two], errno) => {
-                format!("errno {errno} if argument {index} is {one:#x} or {two:#x}")
+                let other = if two == one {
+                    String::new()
+                } else {
+                    format!(" or {two:#x}")
+                };
+                format!("errno {errno} if argument {index} is {one:#x}{other}")
             }
             Rule::Pair { refused, .. } => match unix {
                 UnixSockets::None => format!("errno {refused} for datagrams"),

@@ -37,6 +37,17 @@ pub enum Rule {
     },
 }
 
+/// Under which policies a row holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Under all.
+    Always,
+    /// Where the command may not make user namespaces.
+    NoUserNamespaces,
+    /// Where nothing else keeps signals inside (Landlock, ABI 6).
+    SignalsNotScoped,
+}
+
 /// One system call.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
@@ -48,6 +59,8 @@ pub struct Row {
     pub aarch64: Option<u32>,
     /// What is done.
     pub rule: Rule,
+    /// When.
+    pub when: When,
     /// Why.
     pub reason: &'static str,
 }
@@ -95,7 +108,15 @@ const fn row(
         x86_64: Some(x86_64),
         aarch64: Some(aarch64),
         rule,
+        when: When::Always,
         reason,
+    }
+}
+
+impl Row {
+    /// The same row, under fewer policies.
+    const fn when(self, when: When) -> Self {
+        Self { when, ..self }
     }
 }
 
@@ -149,39 +170,43 @@ pub const ROWS: &[Row] = &[
         220,
         Rule::RefuseFlags(0, NAMESPACES, EPERM),
         "a new user namespace gives every capability over it",
-    ),
+    )
+    .when(When::NoUserNamespaces),
     row(
         "unshare",
         272,
         97,
         Rule::RefuseFlags(0, NAMESPACES | NEWTIME, EPERM),
         "as clone",
-    ),
+    )
+    .when(When::NoUserNamespaces),
     row(
         "setns",
         308,
         268,
         Rule::Refuse(EPERM),
         "enters another namespace",
-    ),
+    )
+    .when(When::NoUserNamespaces),
     row(
         "mount",
         165,
         40,
         Rule::Refuse(EPERM),
         "changes the mount plan",
-    ),
-    row("umount2", 166, 39, Rule::Refuse(EPERM), "as mount"),
-    row("pivot_root", 155, 41, Rule::Refuse(EPERM), "as mount"),
-    row("chroot", 161, 51, Rule::Refuse(EPERM), "as mount"),
-    row("open_tree", 428, 428, Rule::Refuse(EPERM), "as mount"),
-    row("move_mount", 429, 429, Rule::Refuse(EPERM), "as mount"),
-    row("fsopen", 430, 430, Rule::Refuse(EPERM), "as mount"),
-    row("fsconfig", 431, 431, Rule::Refuse(EPERM), "as mount"),
-    row("fsmount", 432, 432, Rule::Refuse(EPERM), "as mount"),
-    row("fspick", 433, 433, Rule::Refuse(EPERM), "as mount"),
-    row("mount_setattr", 442, 442, Rule::Refuse(EPERM), "as mount"),
-    row("open_tree_attr", 467, 467, Rule::Refuse(EPERM), "as mount"),
+    )
+    .when(When::NoUserNamespaces),
+    row("umount2", 166, 39, Rule::Refuse(EPERM), "as mount").when(When::NoUserNamespaces),
+    row("pivot_root", 155, 41, Rule::Refuse(EPERM), "as mount").when(When::NoUserNamespaces),
+    row("chroot", 161, 51, Rule::Refuse(EPERM), "as mount").when(When::NoUserNamespaces),
+    row("open_tree", 428, 428, Rule::Refuse(EPERM), "as mount").when(When::NoUserNamespaces),
+    row("move_mount", 429, 429, Rule::Refuse(EPERM), "as mount").when(When::NoUserNamespaces),
+    row("fsopen", 430, 430, Rule::Refuse(EPERM), "as mount").when(When::NoUserNamespaces),
+    row("fsconfig", 431, 431, Rule::Refuse(EPERM), "as mount").when(When::NoUserNamespaces),
+    row("fsmount", 432, 432, Rule::Refuse(EPERM), "as mount").when(When::NoUserNamespaces),
+    row("fspick", 433, 433, Rule::Refuse(EPERM), "as mount").when(When::NoUserNamespaces),
+    row("mount_setattr", 442, 442, Rule::Refuse(EPERM), "as mount").when(When::NoUserNamespaces),
+    row("open_tree_attr", 467, 467, Rule::Refuse(EPERM), "as mount").when(When::NoUserNamespaces),
     row(
         "ioctl",
         16,
@@ -189,6 +214,14 @@ pub const ROWS: &[Row] = &[
         Rule::RefuseValues(1, [TIOCSTI, TIOCLINUX], EPERM),
         "TIOCSTI and TIOCLINUX type into the caller's terminal",
     ),
+    row(
+        "kill",
+        62,
+        129,
+        Rule::RefuseValues(0, [0, 0], EPERM),
+        "pid 0 is the process group, to which the caller belongs",
+    )
+    .when(When::SignalsNotScoped),
     row(
         "add_key",
         248,

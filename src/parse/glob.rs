@@ -36,13 +36,13 @@ enum Part {
     /// `**`.
     Directories,
     /// A name.
-    Name(Name),
+    Name(NamePattern),
 }
 
 /// The pattern of one name; what stands before the first and after the last wildcard
 /// is compared first, since most names fail there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Name {
+pub struct NamePattern {
     tokens: Vec<Token>,
     head: Vec<u8>,
     tail: Vec<u8>,
@@ -136,8 +136,20 @@ pub fn path_pattern(text: &str) -> Result<PathPattern, &'static str> {
     Ok(PathPattern::Literal(base))
 }
 
+/// Reads a pattern of one name, such as that of a variable.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn name_pattern(text: &str) -> Result<NamePattern, &'static str> {
+    match text {
+        "" => Err("the pattern is empty"),
+        text if text.contains(['\0', '=']) => Err("a name holds no NUL and no ="),
+        text => name(text),
+    }
+}
+
 /// The literal text of a name without wildcards.
-fn literal(name: &Name) -> Option<String> {
+fn literal(name: &NamePattern) -> Option<String> {
     let byte = |token: &Token| match token {
         Token::Byte(byte) => Some(*byte),
         Token::One | Token::Many | Token::Set { .. } => None,
@@ -146,7 +158,7 @@ fn literal(name: &Name) -> Option<String> {
     String::from_utf8(bytes?).ok()
 }
 
-fn name(text: &str) -> Result<Name, &'static str> {
+fn name(text: &str) -> Result<NamePattern, &'static str> {
     let mut tokens = Vec::new();
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
@@ -177,7 +189,7 @@ fn name(text: &str) -> Result<Name, &'static str> {
     let head = run(&mut tokens.iter());
     let mut tail = run(&mut tokens.iter().rev());
     tail.reverse();
-    Ok(Name { tokens, head, tail })
+    Ok(NamePattern { tokens, head, tail })
 }
 
 fn bytes(tokens: &mut Vec<Token>, c: char) {
@@ -277,10 +289,11 @@ fn index(bit: u64) -> usize {
     usize::try_from(bit.trailing_zeros()).unwrap_or(usize::MAX)
 }
 
-impl Name {
-    /// Two positions and one place to go back to, the last `*`: at most the length of
-    /// the name times that of the pattern, whatever they hold.
-    fn matches(&self, name: &[u8]) -> bool {
+impl NamePattern {
+    /// Whether it matches the whole of `name`. Two positions and one place to go back
+    /// to, the last `*`: at most the length of the name times that of the pattern,
+    /// whatever they hold.
+    pub fn matches(&self, name: &[u8]) -> bool {
         let ends = |byte: Option<&u8>, of: Option<&u8>| byte.is_none() || byte == of;
         if !ends(self.tail.last(), name.last())
             || !ends(self.head.first(), name.first())

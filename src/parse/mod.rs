@@ -23,6 +23,7 @@ pub mod host;
 pub mod http;
 pub mod json;
 pub mod network;
+pub mod process;
 pub mod proxy_url;
 pub mod response;
 pub mod schema;

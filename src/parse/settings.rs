@@ -5,6 +5,9 @@ use std::fmt;
 use super::glob::{PathPattern, path_pattern};
 use super::json::{Node, Position, Value, document};
 pub use super::network::{Mitm, NetworkSettings, Parent, ServerNames, UnixSockets};
+pub use super::process::{
+    EnvironmentSettings, Guarantee, Limits, Processes, Resource, UserNamespaces,
+};
 use super::schema::{KEYS, Meaning, Shape, nearest};
 use crate::limits::SETTINGS_PROBLEMS;
 
@@ -39,6 +42,16 @@ pub struct Settings {
     pub network: NetworkSettings,
     /// `filesystem`.
     pub filesystem: FilesystemSettings,
+    /// `environment`.
+    pub environment: EnvironmentSettings,
+    /// `limits`.
+    pub limits: Limits,
+    /// `allowNestedUserNamespaces`.
+    pub user_namespaces: UserNamespaces,
+    /// `enableWeakerNestedSandbox`.
+    pub processes: Processes,
+    /// `require`.
+    pub require: Vec<Guarantee>,
     /// `bwrapPath`, absolute.
     pub bwrap_path: Option<String>,
     /// `mandatoryDenySearchDepth`.
@@ -195,6 +208,9 @@ impl Reader {
     fn apply(&mut self, path: &str, node: &Node) {
         if path.starts_with("network.") {
             return self.apply_network(path, node);
+        }
+        if self.apply_process(path, node) {
+            return;
         }
         match (path, &node.value) {
             ("filesystem.denyRead", Value::List(items)) => {

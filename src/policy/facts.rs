@@ -28,8 +28,41 @@ pub struct Facts {
     pub own_addresses: Vec<IpAddr>,
     /// What the environment says of a parent proxy.
     pub proxies: ProxyVariables,
+    /// The kernel and the caller.
+    pub host: Host,
     /// What was left out and why, for `--debug`.
     pub notes: Vec<String>,
+}
+
+/// What the kernel and the caller are, as far as a rule rests on it.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    /// The version of Landlock's ABI; 0 if there is none.
+    pub landlock: u32,
+    /// Whose command it is.
+    pub user: User,
+    /// Standard streams that are more than what flows through them.
+    pub streams: Vec<(i32, Stream)>,
+}
+
+/// Whose command it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum User {
+    /// Somebody whom the kernel holds to every limit.
+    #[default]
+    Ordinary,
+    /// The superuser.
+    Superuser,
+}
+
+/// A standard stream that gives its holder more than was meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// A directory: whatever lies in it is reached by it, past every mount.
+    Directory,
+    /// A file opened for reading that this user could open again for writing
+    /// (`/proc/self/fd`), past every mount; its path.
+    Rewritable(Vec<u8>),
 }
 
 /// A path rule after symlinks are resolved.

@@ -236,6 +236,12 @@ impl Files {
         }
     }
 
+    /// Whether some directory above `path` may be written.
+    pub fn lies_in_writable(&self, path: &[u8]) -> bool {
+        let mut above = lineage(path).filter(|at| *at != path);
+        above.any(|at| self.access(at) == Access::Write)
+    }
+
     /// The places where a mount is needed, parents before children: where what may
     /// be done changes, and every directory above such a place inside a writable
     /// one, so that nobody renames it away with what it holds (a *pin*).

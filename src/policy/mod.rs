@@ -13,13 +13,14 @@
 pub mod addresses;
 pub mod facts;
 pub mod files;
+pub mod guarantees;
 pub mod network;
 pub mod ports;
 pub mod protected;
 pub mod route;
 
-use crate::parse::settings::{Settings, UnixSockets};
-pub use facts::{Facts, Found, Link, Place, Resolved};
+use crate::parse::settings::{Limits, Processes, Resource, Settings, UnixSockets, UserNamespaces};
+pub use facts::{Facts, Found, Host, Link, Place, Resolved, Stream, User};
 use files::{Access, Entry, FRESH, Files, Kind, Placeholder, Rule, covers, join};
 use network::Network;
 use ports::Ports;
@@ -44,6 +45,12 @@ pub struct Policy {
     pub ports: Ports,
     /// Unix sockets.
     pub unix_sockets: UnixSockets,
+    /// Whether the command may make user namespaces.
+    pub user_namespaces: UserNamespaces,
+    /// Which /proc it sees.
+    pub processes: Processes,
+    /// What it may use.
+    pub limits: Limits,
     /// Rules without effect here, for `--debug`.
     pub notes: Vec<String>,
 }
@@ -167,6 +174,9 @@ impl Policy {
                 shown(&facts.directory)
             ));
         }
+        problems.extend(bounds(settings, &facts.host));
+        problems.extend(streams(settings, &facts.host, &files));
+        problems.extend(guarantees::missing(settings, &facts.host));
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -187,9 +197,70 @@ impl Policy {
             network: Network::new(&settings.network, &facts.own_addresses, routes),
             ports: Ports::new(&settings.network, &mut notes)?,
             unix_sockets: settings.network.unix_sockets,
+            user_namespaces: settings.user_namespaces,
+            processes: settings.processes,
+            limits: settings.limits.clone(),
             notes,
         })
     }
+
+    /// The same policy as its mounts would be if all could be written: for tests of the
+    /// other layers.
+    #[must_use]
+    pub fn without_mounts(&self) -> Self {
+        let all = Entry {
+            path: b"/".to_vec(),
+            kind: Kind::Directory,
+            hold: None,
+            rule: Rule::AllowWrite,
+            origin: "no mounts".into(),
+        };
+        Self {
+            files: Files::new([all]),
+            made_links: Vec::new(),
+            kernel: Vec::new(),
+            ..self.clone()
+        }
+    }
+}
+
+/// Limits that the kernel does not hold this user to (setrlimit(2)).
+fn bounds(settings: &Settings, host: &Host) -> Option<String> {
+    let counts = |(resource, _): &(Resource, u64)| *resource == Resource::Processes;
+    let counted = settings.limits.resources.iter().any(counts);
+    (counted && host.user == User::Superuser).then(|| {
+        "limits.processes: the kernel does not hold the superuser to it: run srt as another user, or \
+         remove the limit"
+            .into()
+    })
+}
+
+/// Standard streams by which a file could be written past the mounts. Landlock stops
+/// that where it allows nothing around the file.
+fn streams(settings: &Settings, host: &Host, files: &Files) -> Vec<String> {
+    let landlock = guarantees::landlock_holds_files(settings, host);
+    let name = |number| match number {
+        0 => "standard input",
+        1 => "standard output",
+        _ => "standard error",
+    };
+    let problem = |(number, stream): &(i32, Stream)| {
+        let name = name(*number);
+        match stream {
+            Stream::Directory => Some(format!(
+                "{name}: is a directory, by which all that lies in it could be reached: give the command \
+                 something else (</dev/null)"
+            )),
+            Stream::Rewritable(path) if files.access(path) == Access::Write => None,
+            Stream::Rewritable(path) if landlock && !files.lies_in_writable(path) => None,
+            Stream::Rewritable(path) => Some(format!(
+                "{name}: {} must not be written, but could be, by opening it again: pipe it in instead \
+                 (cat FILE | srt …)",
+                shown(path)
+            )),
+        }
+    };
+    host.streams.iter().filter_map(problem).collect()
 }
 
 /// Rules that allow something by way of a link that a sandboxed command could have

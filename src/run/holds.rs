@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -107,9 +107,8 @@ impl Index {
         sys::fd::unlock(&self.directory)
     }
 
-    /// Clears what dead runs left. What they held at one of `taken` is given back
-    /// instead, and so is what living runs hold anywhere.
-    fn sweep(&self, own: Option<&OsString>, taken: &BTreeSet<&[u8]>) -> io::Result<Records> {
+    /// What living runs hold, and the records of dead ones.
+    fn survey(&self, own: Option<&OsString>) -> io::Result<(Records, Vec<Dead>)> {
         let mut records = Records::default();
         let mut dead = Vec::new();
         for entry in fs::read_dir(&self.path)? {
@@ -117,22 +116,28 @@ impl Index {
             if Some(&name) == own {
                 continue;
             }
-            let path = self.path.join(&name);
-            let Ok(file) = File::open(&path) else {
+            let Ok(file) = File::open(self.path.join(&name)) else {
                 continue;
             };
             let mut content = Vec::new();
             (&file).take(RECORD_BYTES).read_to_end(&mut content)?;
             let held = holds(&content).unwrap_or_default();
             if sys::fd::try_lock(&file)? {
-                dead.push((path, held));
-                // Its bubblewrap may still be mounting on what is to be removed.
-                orphans::end(&name.to_string_lossy())?;
+                dead.push(Dead { name, held });
             } else {
                 records.living.extend(latest(held));
             }
         }
-        for (record, held) in dead {
+        Ok((records, dead))
+    }
+
+    /// Clears what dead runs left. What they held at one of `taken` is given back
+    /// instead, and so is what living runs hold anywhere.
+    fn sweep(&self, own: Option<&OsString>, taken: &BTreeSet<&[u8]>) -> io::Result<Records> {
+        let (mut records, dead) = self.survey(own)?;
+        for Dead { name, held } in dead {
+            // Its bubblewrap may still be mounting on what is to be removed.
+            orphans::end(&name.to_string_lossy())?;
             for (path, held) in latest(held).into_iter().rev() {
                 if taken.contains(path.as_slice()) {
                     records.left.insert(path, held);
@@ -140,7 +145,7 @@ impl Index {
                     remove(&held, super::paths::path(&path));
                 }
             }
-            fs::remove_file(record)?;
+            fs::remove_file(self.path.join(&name))?;
         }
         Ok(records)
     }
@@ -187,6 +192,12 @@ impl Index {
         holds.index.unlock().doing(DOING)?;
         Ok((holds, without))
     }
+}
+
+/// The record of a dead run.
+struct Dead {
+    name: OsString,
+    held: Vec<Held>,
 }
 
 /// What other runs have recorded.
@@ -284,7 +295,8 @@ impl Holds {
 
     fn clear(&mut self) -> io::Result<()> {
         self.index.lock()?;
-        let records = self.index.sweep(Some(&self.name), &BTreeSet::new())?;
+        // What dead runs left is the next one's: we may not remove it any more.
+        let (records, _) = self.index.survey(Some(&self.name))?;
         // What lies inside another goes first.
         for (at, held) in self.made.iter().rev() {
             if !records.living.contains_key(at) {
@@ -292,6 +304,18 @@ impl Holds {
             }
         }
         fs::remove_file(self.index.path.join(&self.name))
+    }
+}
+
+impl Holds {
+    /// Where records are.
+    pub fn index(&self) -> &Path {
+        &self.index.path
+    }
+
+    /// The directories that placeholders lie in.
+    pub fn directories(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.directories.values().map(AsFd::as_fd)
     }
 }
 

@@ -7,16 +7,23 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use super::launch::{ENDED, FAILED, GO, LISTENING, Launch, MESSAGE_BYTES, SIGNAL, SOCKET};
+use super::launch::{
+    CONTINUED, ENDED, FAILED, GO, LISTENING, Launch, MESSAGE_BYTES, SIGNAL, SOCKET, STARTED,
+    STOPPED,
+};
 use super::recheck;
+use crate::emit::landlock::Rules;
 use crate::emit::seccomp::Insn;
+use crate::parse::settings::Resource;
 use crate::policy::ports::{HTTP_PORT, SOCKS_PORT};
 use crate::sys;
-use crate::sys::process::{Ended, Pid};
+use crate::sys::landlock::Ruleset;
+use crate::sys::process::{Bound, Change, Ended, Pid};
 use crate::sys::seccomp::SockFilter;
 use crate::sys::signal::{CHILD, Signals};
+use crate::sys::streams::Opened;
 
 /// Descriptors the stage inherits: numbers of its own arguments.
 pub struct Inherited {
@@ -74,9 +81,13 @@ fn stage(socket: &OwnedFd, inherited: &Inherited) -> Step<u8> {
     recheck::inside(&launch.checks).map_err(|e| ("looking at the mounts", io::Error::other(e)))?;
     step("becoming undumpable", sys::process::set_undumpable())?;
     step("setting no_new_privs", sys::seccomp::no_new_privs())?;
+    if let Some(rules) = &launch.landlock {
+        step("putting Landlock's rules in force", landlock(rules))?;
+    }
     let filter: Vec<SockFilter> = launch.filter.iter().map(sock_filter).collect();
     step("loading the seccomp filter", sys::seccomp::load(&filter))?;
     let command = step("forking", sys::process::fork(|| start(&launch)))?;
+    tell(socket.as_fd(), &[STARTED]);
     for signal in early {
         // It may have ended already; then it is reaped below.
         let _ = sys::process::kill(command, signal);
@@ -87,7 +98,33 @@ fn stage(socket: &OwnedFd, inherited: &Inherited) -> Step<u8> {
     )
 }
 
-fn sock_filter(insn: &Insn) -> SockFilter {
+/// Every path is the sandbox's own: the mounts stand.
+fn landlock(rules: &Rules) -> io::Result<()> {
+    let ruleset = Ruleset::new(rules.handled, rules.scoped)?;
+    for (path, rights) in &rules.beneath {
+        match sys::dir::pin_down(path) {
+            Ok(object) => ruleset.allow(object.as_fd(), *rights)?,
+            // The way there is barred to the command as well.
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(e) => return Err(e),
+        }
+    }
+    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+    for stream in [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()] {
+        // What may be written may be opened again by its name, /dev/stdout. A pipe has
+        // no name, and needs no rule.
+        if sys::streams::look_at(stream.as_raw_fd())?.1 == Opened::Writable {
+            match ruleset.allow(stream, rules.streams) {
+                Err(e) if sys::landlock::is_nameless(&e) => {}
+                other => other?,
+            }
+        }
+    }
+    ruleset.restrict_self()
+}
+
+/// The kernel's own form of an instruction.
+pub fn sock_filter(insn: &Insn) -> SockFilter {
     SockFilter {
         code: insn.code,
         jt: insn.jt,
@@ -135,10 +172,27 @@ fn told_to_go(socket: &OwnedFd) -> io::Result<Option<Vec<i32>>> {
 
 /// The child's side of the fork: becomes the command, or says why not.
 fn start(launch: &Launch) -> u8 {
-    if let Err(e) = sys::signal::reset() {
+    for (resource, bound) in &launch.limits {
+        let which = match resource {
+            Resource::Memory => Bound::Data,
+            Resource::Processes => Bound::Processes,
+            Resource::OpenFiles => Bound::Descriptors,
+            Resource::FileSize => Bound::FileSize,
+            Resource::CpuTime => Bound::Cpu,
+        };
+        if let Err(e) = sys::process::bound(which, *bound) {
+            complain(&format!("limiting {resource:?} to {bound}: {e}"));
+            return 125;
+        }
+    }
+    if let Err(e) = sys::signal::reset(launch.pipe) {
         complain(&format!("resetting signals: {e}"));
         return 125;
     }
+    launch
+        .closed
+        .iter()
+        .for_each(|stream| sys::streams::close(*stream));
     let error = sys::process::exec(&launch.argv, &launch.environment);
     let program = launch
         .argv
@@ -164,13 +218,18 @@ fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "srt: {text}");
 }
 
+/// Says something to the supervisor, which may be gone; then the kernel is about to end
+/// us as well.
+fn tell(socket: BorrowedFd<'_>, message: &[u8]) {
+    let _ = sys::fd::send(socket, message, &[]);
+}
+
 /// Reaps everything, delivers signals to the command, and ends when it does.
 fn init(socket: BorrowedFd<'_>, signals: &mut Signals, command: Pid) -> io::Result<u8> {
     loop {
-        if let Some(ended) = reap(command)? {
+        if let Some(ended) = reap(socket, command)? {
             let status = ended.status();
-            // The supervisor may be gone; then the kernel is about to end us as well.
-            let _ = sys::fd::send(socket, &[ENDED, status], &[]);
+            tell(socket, &[ENDED, status]);
             return Ok(status);
         }
         let (told, child) = sys::fd::wait_readable(socket, signals.as_fd())?;
@@ -196,10 +255,14 @@ fn init(socket: BorrowedFd<'_>, signals: &mut Signals, command: Pid) -> io::Resu
     }
 }
 
-fn reap(command: Pid) -> io::Result<Option<Ended>> {
-    while let Some((pid, ended)) = sys::process::reap()? {
-        if pid == command {
-            return Ok(Some(ended));
+/// Reaps what has ended; gives how the command did, if it has.
+fn reap(socket: BorrowedFd<'_>, command: Pid) -> io::Result<Option<Ended>> {
+    while let Some((pid, change)) = sys::process::changed()? {
+        match change {
+            Change::Ended(ended) if pid == command => return Ok(Some(ended)),
+            Change::Stopped if pid == command => tell(socket, &[STOPPED]),
+            Change::Continued if pid == command => tell(socket, &[CONTINUED]),
+            Change::Ended(_) | Change::Stopped | Change::Continued => {}
         }
     }
     Ok(None)

@@ -3,8 +3,11 @@
 
 use super::recheck::{Check, Denies};
 use crate::emit::bwrap::Same;
+use crate::emit::landlock::Rules;
 use crate::emit::seccomp::Insn;
+use crate::parse::settings::Resource;
 use crate::sys::dir::Identity;
+use crate::sys::streams::BrokenPipe;
 
 /// Name/value pairs of an environment.
 pub type Environment = Vec<(Vec<u8>, Vec<u8>)>;
@@ -18,6 +21,14 @@ pub struct Launch {
     pub environment: Environment,
     /// The seccomp program.
     pub filter: Vec<Insn>,
+    /// Landlock's rules, if it is to hold any.
+    pub landlock: Option<Rules>,
+    /// What the command may use.
+    pub limits: Vec<(Resource, u64)>,
+    /// Standard streams that the caller had closed.
+    pub closed: Vec<i32>,
+    /// What the caller had done at SIGPIPE.
+    pub pipe: BrokenPipe,
     /// What must be mounted before the command starts.
     pub checks: Vec<Check>,
     /// Ports to listen on besides the proxy's.
@@ -29,6 +40,12 @@ pub struct Launch {
 pub const LISTENING: u8 = b'L';
 /// From the stage: a step failed; text follows.
 pub const FAILED: u8 = b'F';
+/// From the stage: the command exists.
+pub const STARTED: u8 = b'C';
+/// From the stage: the command was stopped.
+pub const STOPPED: u8 = b'P';
+/// From the stage: the command goes on.
+pub const CONTINUED: u8 = b'R';
 /// From the stage: the command has ended; its status is the next byte.
 pub const ENDED: u8 = b'E';
 /// To the stage: the proxy is ready, start the command.
@@ -41,16 +58,38 @@ pub const SIGNAL: u8 = b'S';
 /// Longest message.
 pub const MESSAGE_BYTES: usize = 512;
 
+/// Resources by their place in the launch file.
+const RESOURCES: [Resource; 5] = [
+    Resource::Memory,
+    Resource::Processes,
+    Resource::OpenFiles,
+    Resource::FileSize,
+    Resource::CpuTime,
+];
+
 impl Launch {
     /// The memory file's content: counted lists of counted byte strings.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         let pairs = self.environment.iter().flat_map(|(k, v)| [k, v]);
-        let insns: Vec<u8> = self.filter.iter().flat_map(encode_insn).collect();
         list(&mut out, self.argv.iter());
         list(&mut out, pairs);
+        let insns: Vec<u8> = self.filter.iter().flat_map(encode_insn).collect();
         let ports: Vec<u8> = self.ports.iter().flat_map(|p| p.to_le_bytes()).collect();
-        list(&mut out, [insns, ports].iter());
+        let closed = self.closed.iter().filter_map(|fd| u8::try_from(*fd).ok());
+        let pipe = u8::from(self.pipe == BrokenPipe::Fails);
+        let limits: Vec<u8> = self.limits.iter().flat_map(encode_limit).collect();
+        let landlock = self.landlock.iter();
+        let numbers = landlock.flat_map(|r| [r.handled, r.scoped, r.streams]);
+        let numbers = numbers.flat_map(u64::to_le_bytes).collect();
+        list(
+            &mut out,
+            [insns, ports, closed.collect(), vec![pipe], limits, numbers].iter(),
+        );
+        let beneath = self.landlock.iter().flat_map(|rules| &rules.beneath);
+        list(&mut out, beneath.clone().map(|(path, _)| path));
+        let rights: Vec<_> = beneath.map(|(_, r)| r.to_le_bytes().to_vec()).collect();
+        list(&mut out, rights.iter());
         out.extend(encode_checks(&self.checks));
         out
     }
@@ -60,28 +99,68 @@ impl Launch {
         let argv = unlist(&mut input)?;
         let flat = unlist(&mut input)?;
         let numbers = unlist(&mut input)?;
-        let [insns, ports] = numbers.as_slice() else {
+        let [insns, ports, closed, pipe, limits, rules] = numbers.as_slice() else {
             return None;
         };
+        let paths = unlist(&mut input)?;
+        let rights = unlist(&mut input)?;
         let checks = decode_checks(input)?;
-        if flat.len() % 2 != 0 || ports.len() % 2 != 0 {
-            return None;
-        }
-        let port = |pair: &[u8]| Some(u16::from_le_bytes(*pair.first_chunk::<2>()?));
-        let ports = ports.chunks(2).map(port).collect::<Option<_>>()?;
         let mut flat = flat.into_iter();
         let mut environment = Vec::new();
-        while let (Some(name), Some(value)) = (flat.next(), flat.next()) {
-            environment.push((name, value));
+        while let Some(name) = flat.next() {
+            environment.push((name, flat.next()?));
         }
-        let filter = insns.chunks(8).map(decode_insn).collect::<Option<_>>()?;
+        let port = |pair: &[u8]| Some(u16::from_le_bytes(pair.try_into().ok()?));
         Some(Self {
             argv,
             environment,
-            filter,
+            filter: insns.chunks(8).map(decode_insn).collect::<Option<_>>()?,
+            landlock: decode_rules(rules, paths, &rights)?,
+            limits: limits.chunks(9).map(decode_limit).collect::<Option<_>>()?,
+            closed: closed.iter().map(|fd| i32::from(*fd)).collect(),
+            pipe: match pipe.as_slice() {
+                [0] => BrokenPipe::Ends,
+                [1] => BrokenPipe::Fails,
+                _ => return None,
+            },
             checks,
-            ports,
+            ports: ports.chunks(2).map(port).collect::<Option<_>>()?,
         })
+    }
+}
+
+fn word(bytes: &[u8]) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes.try_into().ok()?))
+}
+
+fn encode_limit((resource, bound): &(Resource, u64)) -> Vec<u8> {
+    let place = RESOURCES.iter().zip(0u8..).find(|(r, _)| *r == resource);
+    let mut out = vec![place.map_or(u8::MAX, |(_, place)| place)];
+    out.extend(bound.to_le_bytes());
+    out
+}
+
+fn decode_limit(bytes: &[u8]) -> Option<(Resource, u64)> {
+    let (place, bound) = bytes.split_first()?;
+    Some((*RESOURCES.get(usize::from(*place))?, word(bound)?))
+}
+
+/// `Some(None)`: there are none.
+fn decode_rules(numbers: &[u8], paths: Vec<Vec<u8>>, rights: &[Vec<u8>]) -> Option<Option<Rules>> {
+    if paths.len() != rights.len() {
+        return None;
+    }
+    let numbers: Vec<u64> = numbers.chunks(8).map(word).collect::<Option<_>>()?;
+    let rights: Vec<u64> = rights.iter().map(|r| word(r)).collect::<Option<_>>()?;
+    match numbers.as_slice() {
+        [] if paths.is_empty() => Some(None),
+        &[handled, scoped, streams] => Some(Some(Rules {
+            handled,
+            scoped,
+            beneath: paths.into_iter().zip(rights).collect(),
+            streams,
+        })),
+        _ => None,
     }
 }
 

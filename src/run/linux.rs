@@ -1,26 +1,26 @@
 //! The supervisor on Linux: starts bubblewrap, serves the proxy, passes signals on,
 //! and ends with the command's status.
 
-use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::launch::{ENDED, FAILED, GO, LISTENING, MESSAGE_BYTES, SIGNAL, SOCKET};
+use super::bubblewrap::{Started, failed, spawn};
+use super::launch::{
+    CONTINUED, ENDED, FAILED, GO, LISTENING, MESSAGE_BYTES, SIGNAL, SOCKET, STARTED, STOPPED,
+};
 use super::orphans;
 use super::plan::Plan;
 use super::ready::{self, Ready};
 use crate::args::Verbosity;
 use crate::error::{Error, While};
-use crate::limits::{BWRAP_WORDS, DRAIN};
+use crate::limits::{DRAIN, WALL_GRACE};
 use crate::reactor::Reactor;
 use crate::reactor::resolver::HelperProgram;
 use crate::sys;
-use crate::sys::process::Orphaned;
-use crate::sys::signal::{FORWARDED, Origin, Signals, TERMINAL_STOP};
+use crate::sys::signal::{FORWARDED, KILL, Origin, Signals, TERMINAL_STOP, TERMINATE};
+use crate::sys::terminal::Terminal;
 
 // Numbers of the supervisor's own descriptors in the loop.
 const SIGNALS: u32 = 0;
@@ -33,6 +33,8 @@ const CHILD: u32 = 2;
 /// The sandbox did not come up, or the loop broke: the command's end is not known.
 pub fn run(plan: Plan, verbosity: Verbosity) -> Result<u8, Error> {
     let mut signals = Signals::new(&FORWARDED).doing("blocking signals")?;
+    let terminal = Terminal::open();
+    let foreground = terminal.as_ref().is_some_and(Terminal::is_ours);
     let published = ready::publish(&plan.policy.ports)?;
     let started = spawn(&plan)?;
     let descriptors = sys::host::raise_descriptor_limit().doing("raising the descriptor limit")?;
@@ -40,8 +42,8 @@ pub fn run(plan: Plan, verbosity: Verbosity) -> Result<u8, Error> {
         path: PathBuf::from("/proc/self/exe"),
         arguments: vec!["--stage".into(), "lookup".into()],
     };
-    let mut reactor =
-        Reactor::new(plan.policy.network, helper, descriptors).doing("starting the loop")?;
+    let mut reactor = Reactor::new(plan.policy.network.clone(), helper, descriptors)
+        .doing("starting the loop")?;
     reactor
         .watch(signals.as_fd(), SIGNALS)
         .doing("watching signals")?;
@@ -51,11 +53,21 @@ pub fn run(plan: Plan, verbosity: Verbosity) -> Result<u8, Error> {
     reactor
         .watch(started.pidfd.as_fd(), CHILD)
         .doing("watching bubblewrap")?;
-    let mut ready = Ready::new(&plan.launch, &plan.pins, &plan.policy.ports, published);
-    let ending = supervise(started, &mut signals, &mut reactor, &mut ready);
+    let mut ready = Ready::new(&plan, published);
+    let wall = plan.policy.limits.wall_seconds.map(Duration::from_secs);
+    let stops = match terminal {
+        Some(_) => Stops::WithCommand,
+        None => Stops::WhenTold,
+    };
+    let mut course = Course::new(wall, stops);
+    let ending = supervise(started, &mut signals, &mut reactor, &mut ready, &mut course);
     if !matches!(ending, Ok(Ending::Told(_))) {
         // Nobody has said that all is over inside.
         orphans::end(plan.temporary.run()).doing("ending what was left running")?;
+    }
+    if let Some(terminal) = terminal.filter(|_| foreground) {
+        // One that has hung up has no foreground.
+        let _ = terminal.take_back();
     }
     let denied = reactor.violations();
     if verbosity == Verbosity::Debug || io::stderr().is_terminal() {
@@ -90,101 +102,32 @@ pub fn say(text: &str) {
     }
 }
 
-/// A bubblewrap that has been started.
-struct Started {
-    child: Child,
-    pidfd: OwnedFd,
-    /// To the inner stage.
-    socket: OwnedFd,
-    /// What bubblewrap itself has to say.
-    words: File,
-}
-
-fn spawn(plan: &Plan) -> Result<Started, Error> {
-    let (socket, theirs) = sys::fd::packet_pair().doing("making a socket pair")?;
-    sys::fd::set_nonblocking(socket.as_fd()).doing("making a socket pair")?;
-    let mut options = Vec::new();
-    for option in &plan.options {
-        options.extend_from_slice(option);
-        options.push(0);
-    }
-    let options = sys::fd::memfd(c"srt-options", &options).doing("writing bubblewrap's options")?;
-    let launch =
-        sys::fd::memfd(c"srt-launch", &plan.launch.encode()).doing("writing the launch file")?;
-    let program = File::open("/proc/self/exe").doing("opening this program")?;
-    let stderr = io::stderr()
-        .as_fd()
-        .try_clone_to_owned()
-        .doing("copying stderr")?;
-    let (words, mouth) = UnixStream::pair().doing("making a socket pair")?;
-    let words = File::from(OwnedFd::from(words));
-    sys::fd::set_nonblocking(words.as_fd()).doing("making a socket pair")?;
-
-    let mut command = Command::new(&plan.bwrap);
-    command
-        .arg("--args")
-        .arg(number(&options))
-        .arg("--")
-        .arg(format!("/proc/self/fd/{}", program.as_raw_fd()))
-        .args(["--stage", "inner"])
-        .args([number(&theirs), number(&launch), number(&stderr)])
-        .arg(orphans::mark(plan.temporary.run()))
-        // bubblewrap and the stage get no environment: what the caller's may make a
-        // loader or a C library run is the command's alone.
-        .env_clear()
-        .stderr(Stdio::from(OwnedFd::from(mouth)));
-    let kept: Vec<i32> = [
-        options.as_fd(),
-        launch.as_fd(),
-        program.as_fd(),
-        stderr.as_fd(),
-        theirs.as_fd(),
-    ]
-    .map(|fd: BorrowedFd<'_>| fd.as_raw_fd())
-    .into();
-    // Killed at the wrong moment, it would leave its child waiting for it for ever.
-    // Left alone, it comes to the stage, which sees that nobody listens, and ends.
-    sys::process::confine_spawn(&mut command, kept, Orphaned::Left);
-    let child = command.spawn().map_err(|e| Error::Bwrap {
-        words: format!("{}: {e}", plan.bwrap.display()),
-        cure: "set bwrapPath to a bubblewrap that this user may execute",
-    })?;
-    let pidfd = sys::process::pidfd(child.id()).doing("watching bubblewrap")?;
-    Ok(Started {
-        child,
-        pidfd,
-        socket,
-        words,
-    })
-}
-
-fn number(fd: &impl AsRawFd) -> String {
-    fd.as_raw_fd().to_string()
-}
-
 /// Drives the loop until bubblewrap has ended.
 fn supervise(
     mut started: Started,
     signals: &mut Signals,
     reactor: &mut Reactor,
     ready: &mut Ready<'_>,
+    course: &mut Course,
 ) -> Result<Ending, Error> {
     let mut events = Vec::new();
-    let mut stage = StageState::Starting;
     let mut gone = false;
     while !gone {
         reactor
-            .turn(None, &mut events)
+            .turn(course.due, &mut events)
             .doing("waiting for events")?;
         events.sort_unstable();
         for which in events.drain(..) {
             match which {
-                SIGNALS => pass_on(signals, &started.socket).doing("passing signals on")?,
-                STAGE => listen_to_stage(&started.socket, reactor, &mut stage, ready)?,
+                SIGNALS => course
+                    .pass_on(signals, &started.socket)
+                    .doing("passing signals on")?,
+                STAGE => course.listen(&started.socket, reactor, ready)?,
                 CHILD => gone = true,
                 _ => {}
             }
         }
+        course.enforce_time(&started.socket);
         while reactor.wants_inside() {
             // A stage that is gone needs no connections.
             let _ = sys::fd::send(started.socket.as_fd(), &[SOCKET], &[]);
@@ -192,14 +135,14 @@ fn supervise(
     }
     let ended = started.child.wait().doing("waiting for bubblewrap")?;
     // Its last words may still lie in the socket.
-    listen_to_stage(&started.socket, reactor, &mut stage, ready)?;
+    course.listen(&started.socket, reactor, ready)?;
     drain(reactor, &started)?;
-    match stage {
-        StageState::Ended(status) => Ok(Ending::Told(status)),
-        StageState::Failed(text) => Err(Error::Stage(text)),
-        StageState::Starting => Err(failed(&mut started.words)),
+    match std::mem::replace(&mut course.stage, Stage::Starting) {
+        Stage::Ended(status) => Ok(Ending::Told(status)),
+        Stage::Failed(text) => Err(Error::Stage(text)),
+        Stage::Starting => Err(failed(&mut started.words)),
         // bubblewrap or the stage was killed from outside.
-        StageState::Running => {
+        Stage::Going | Stage::Running => {
             use std::os::unix::process::ExitStatusExt;
             let signal = ended.signal().map(|n| 128 + n);
             let status = signal.or(ended.code()).unwrap_or(255);
@@ -209,10 +152,12 @@ fn supervise(
 }
 
 /// How far the inner stage has come.
-enum StageState {
+enum Stage {
     /// Not heard of yet.
     Starting,
     /// Told to start the command.
+    Going,
+    /// The command exists.
     Running,
     /// A step of its own failed.
     Failed(String),
@@ -220,56 +165,124 @@ enum StageState {
     Ended(u8),
 }
 
-/// Reads all the stage has said.
-fn listen_to_stage(
-    socket: &OwnedFd,
-    reactor: &mut Reactor,
-    stage: &mut StageState,
-    ready: &mut Ready<'_>,
-) -> Result<(), Error> {
-    let mut buffer = [0u8; MESSAGE_BYTES];
-    loop {
-        let (length, passed) = match sys::fd::receive(socket.as_fd(), &mut buffer) {
-            Ok(message) => message,
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            // The other side closed with something of ours unread: as good as its end.
-            Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return Ok(()),
-            Err(source) => {
-                return Err(Error::Io {
-                    doing: "hearing the inner stage",
-                    source,
-                });
-            }
-        };
-        match buffer.get(..length) {
-            None | Some([]) => return Ok(()),
-            Some([LISTENING]) if matches!(stage, StageState::Starting) => {
-                ready.make(passed, reactor)?;
-                sys::fd::send(socket.as_fd(), &[GO], &[]).doing("starting the command")?;
-                *stage = StageState::Running;
-            }
-            Some([SOCKET]) => passed.into_iter().for_each(|fd| reactor.take_inside(fd)),
-            Some([ENDED, status]) => *stage = StageState::Ended(*status),
-            Some([FAILED, text @ ..]) => {
-                *stage = StageState::Failed(String::from_utf8_lossy(text).into_owned());
-            }
-            Some(_) => return Err(Error::Stage("a message that is not one of ours".into())),
-        }
-    }
+/// When `srt` stops itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stops {
+    /// Whenever the command is stopped: a shell waits for us, and gets its terminal back.
+    WithCommand,
+    /// When the command stops after we were told to stop. Without a terminal, a command
+    /// must not hold up whoever waits for us.
+    WhenTold,
 }
 
-fn pass_on(signals: &mut Signals, socket: &OwnedFd) -> io::Result<()> {
-    while let Some((signal, origin)) = signals.take()? {
-        let byte = u8::try_from(signal).unwrap_or(0);
-        if origin == Origin::Process {
-            // A stage that is gone needs no signal.
-            let _ = sys::fd::send(socket.as_fd(), &[SIGNAL, byte], &[]);
-        }
-        if signal == TERMINAL_STOP {
-            sys::signal::stop_self()?;
+/// The course of a run.
+struct Course {
+    stage: Stage,
+    stops: Stops,
+    /// Longest that the command may run.
+    wall: Option<Duration>,
+    /// When it is ended, and what ends it.
+    due: Option<Instant>,
+    last: i32,
+}
+
+impl Course {
+    fn new(wall: Option<Duration>, stops: Stops) -> Self {
+        Self {
+            stage: Stage::Starting,
+            stops,
+            wall,
+            due: None,
+            last: TERMINATE,
         }
     }
-    Ok(())
+
+    /// Reads all the stage has said.
+    fn listen(
+        &mut self,
+        socket: &OwnedFd,
+        reactor: &mut Reactor,
+        ready: &mut Ready<'_>,
+    ) -> Result<(), Error> {
+        let mut buffer = [0u8; MESSAGE_BYTES];
+        let mut stopped = false;
+        loop {
+            let (length, passed) = match sys::fd::receive(socket.as_fd(), &mut buffer) {
+                Ok(message) => message,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                // The other side closed with something of ours unread: as good as its end.
+                Err(e) if e.kind() == io::ErrorKind::ConnectionReset => break,
+                Err(source) => {
+                    return Err(Error::Io {
+                        doing: "hearing the inner stage",
+                        source,
+                    });
+                }
+            };
+            match buffer.get(..length) {
+                None | Some([]) => break,
+                Some([LISTENING]) if matches!(self.stage, Stage::Starting) => {
+                    ready.make(passed, reactor)?;
+                    sys::fd::send(socket.as_fd(), &[GO], &[]).doing("starting the command")?;
+                    self.stage = Stage::Going;
+                    self.due = self.wall.and_then(|wall| Instant::now().checked_add(wall));
+                }
+                Some([STARTED]) if matches!(self.stage, Stage::Going) => {
+                    self.stage = Stage::Running;
+                }
+                Some([STOPPED]) => stopped = true,
+                Some([CONTINUED]) => stopped = false,
+                Some([SOCKET]) => passed.into_iter().for_each(|fd| reactor.take_inside(fd)),
+                Some([ENDED, status]) => self.stage = Stage::Ended(*status),
+                Some([FAILED, text @ ..]) => {
+                    self.stage = Stage::Failed(String::from_utf8_lossy(text).into_owned());
+                }
+                Some(_) => return Err(Error::Stage("a message that is not one of ours".into())),
+            }
+        }
+        if stopped && matches!(self.stage, Stage::Running) && self.stops == Stops::WithCommand {
+            sys::signal::stop_self().doing("stopping")?;
+        }
+        Ok(())
+    }
+
+    /// Passes signals on to the command. What a key of the terminal raised it has had
+    /// already, once it is there; when it stops, we are told.
+    fn pass_on(&mut self, signals: &mut Signals, socket: &OwnedFd) -> io::Result<()> {
+        let running = matches!(self.stage, Stage::Running);
+        while let Some((signal, origin)) = signals.take()? {
+            let byte = u8::try_from(signal).unwrap_or(0);
+            if origin == Origin::Process || !running {
+                // A stage that is gone needs no signal.
+                let _ = sys::fd::send(socket.as_fd(), &[SIGNAL, byte], &[]);
+            }
+            if signal == TERMINAL_STOP {
+                self.stops = Stops::WithCommand;
+                if !running {
+                    sys::signal::stop_self()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the command when its time is over: first it is asked, then it is killed.
+    fn enforce_time(&mut self, socket: &OwnedFd) {
+        let now = Instant::now();
+        if self.due.is_none_or(|due| now < due) {
+            return;
+        }
+        if let (TERMINATE, Some(wall)) = (self.last, self.wall) {
+            say(&format!(
+                "limits.wallSeconds: {} s are over",
+                wall.as_secs()
+            ));
+        }
+        // A stage that is gone needs no signal.
+        let _ = sys::fd::send(socket.as_fd(), &[SIGNAL, self.last as u8], &[]);
+        self.due = (self.last == TERMINATE).then(|| now + WALL_GRACE);
+        self.last = KILL;
+    }
 }
 
 /// Lets what the command sent before its end reach the other side, for a moment.
@@ -287,42 +300,4 @@ fn drain(reactor: &mut Reactor, started: &Started) -> Result<(), Error> {
         reactor.turn(Some(until), &mut ignored).doing("draining")?;
     }
     Ok(())
-}
-
-/// What to say when bubblewrap ended before the stage was heard of.
-fn failed(words: &mut File) -> Error {
-    let mut said = Vec::new();
-    // The writer has ended; what it wrote is in the pipe.
-    let _ = words.take(BWRAP_WORDS as u64).read_to_end(&mut said);
-    let words = String::from_utf8_lossy(&said).trim().to_owned();
-    Error::Bwrap {
-        cure: cure(&words),
-        words,
-    }
-}
-
-/// What to do about a failure of bubblewrap, from its own words.
-fn cure(words: &str) -> &'static str {
-    let has = |part: &str| words.contains(part);
-    if has("setting up uid map") || has("RTM_NEWADDR") {
-        "this host restricts unprivileged user namespaces: with AppArmor (Ubuntu 24.04), give bwrap a \
-         profile that allows `userns`"
-    } else if has("No permissions to creat")
-        || has("Creating new namespace failed")
-        || has("user namespace")
-    {
-        "this host does not let this user make user namespaces: allow them (user.max_user_namespaces \
-         above 0; in a container, a seccomp profile that permits unshare)"
-    } else if has("mount proc") {
-        "this container masks /proc, so that a fresh one cannot be mounted: run it with an unmasked /proc"
-    } else if has("Unknown option") {
-        "this bubblewrap is too old: version 0.8 or later is needed"
-    } else if has("execvp /proc/self/fd") {
-        "denyRead hides the loader or the libraries that srt itself needs: allow reading /lib, /lib64 and /usr/lib, \
-         or use a static build"
-    } else if has("Can't chdir") {
-        "the working directory is not visible under this policy: start in another one, or allow reading it"
-    } else {
-        "run with --dry-run to see what it was asked to do"
-    }
 }

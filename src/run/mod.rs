@@ -2,9 +2,12 @@
 //! pure rooms, and does what they say.
 #![forbid(unsafe_code)]
 
+pub mod bubblewrap;
 pub mod connect;
 pub mod facts;
 pub mod guard;
+#[cfg(target_os = "linux")]
+pub mod harden;
 pub mod holds;
 pub mod inner;
 pub mod launch;

@@ -13,13 +13,15 @@ use super::leftovers::Temporary;
 use super::paths;
 use super::probe::{self, Loaded};
 use super::recheck::{self, Check};
-use crate::args::{Mode, Run, Verbosity};
-use crate::emit::seccomp::{self, Machine};
+use crate::args::{Layer, Mode, Run, Verbosity};
+use crate::emit::landlock::{self, Rules};
+use crate::emit::seccomp::{self, Machine, Signals, Surface};
 use crate::emit::{bwrap, environment};
 use crate::error::{Error, While};
 use crate::limits::{BWRAP_ARGUMENTS, PLANS};
 use crate::policy::files::{Access, Kind};
 use crate::policy::{Facts, Policy};
+use crate::sys;
 
 /// Everything decided before anything is started.
 pub struct Plan {
@@ -37,6 +39,8 @@ pub struct Plan {
     pub holds: Option<Holds>,
     /// The run's temporary directory.
     pub temporary: Temporary,
+    /// Landlock's ABI on this host; 0 for none.
+    pub abi: u32,
 }
 
 /// The machine this program was compiled for, if the filter knows it.
@@ -73,13 +77,16 @@ pub fn make(run: &Run) -> Result<Plan, Error> {
             decided => break decided?,
         }
     };
+    let landlock = landlock::rules(&decided.policy, decided.landlock);
     let Decided {
         policy,
         options,
         checks,
         pins,
         holds,
+        landlock: abi,
     } = decided;
+    let surface = surface(&policy, landlock.as_ref());
     let caller: Vec<_> = env::vars_os()
         .map(|(k, v)| (k.into_vec(), v.into_vec()))
         .collect();
@@ -92,9 +99,17 @@ pub fn make(run: &Run) -> Result<Plan, Error> {
                 .unwrap_or_default()
                 .as_os_str()
                 .as_bytes(),
+            &settings.environment,
         ),
         ports: policy.ports.host.clone(),
-        filter: seccomp::program(machine, policy.unix_sockets),
+        filter: match run.without.contains(&Layer::Seccomp) {
+            false => seccomp::program(machine, &surface),
+            true => seccomp::ALLOW_ALL.into(),
+        },
+        landlock,
+        limits: policy.limits.resources.clone(),
+        closed: sys::streams::closed(),
+        pipe: sys::streams::broken_pipe(),
         checks: [checks, pins.clone()].concat(),
     };
     Ok(Plan {
@@ -105,7 +120,20 @@ pub fn make(run: &Run) -> Result<Plan, Error> {
         options,
         launch,
         temporary,
+        abi,
     })
+}
+
+/// What the seccomp program rests on.
+fn surface(policy: &Policy, landlock: Option<&Rules>) -> Surface {
+    Surface {
+        unix: policy.unix_sockets,
+        user_namespaces: policy.user_namespaces,
+        signals: match landlock {
+            Some(rules) if rules.scoped != 0 => Signals::Scoped,
+            _ => Signals::Unscoped,
+        },
+    }
 }
 
 /// What is decided over one look at the host.
@@ -115,6 +143,8 @@ struct Decided {
     checks: Vec<Check>,
     pins: Vec<Check>,
     holds: Option<Holds>,
+    /// Landlock's ABI.
+    landlock: u32,
 }
 
 fn decide(
@@ -139,10 +169,14 @@ fn decide(
         },
         None => Error::Policy(problems),
     };
-    let facts = facts::facts(loaded, directory, &own).map_err(|error| match error {
+    let mut facts = facts::facts(loaded, directory, &own).map_err(|error| match error {
         Error::Policy(problems) => told(problems),
         other => other,
     })?;
+    facts.host = probe::host().doing("looking at the standard streams")?;
+    if run.without.contains(&Layer::Landlock) {
+        facts.host.landlock = 0;
+    }
     let mut policy = Policy::new(&loaded.settings, &facts).map_err(told)?;
     if run.verbosity == Verbosity::Debug {
         policy.notes.extend(other_names(&policy));
@@ -163,9 +197,14 @@ fn decide(
         directory.as_os_str().as_bytes(),
         temporary.empty().as_os_str().as_bytes(),
     ];
-    let options = options(&mut policy, &facts, words).map_err(|text| told(vec![text]))?;
+    let options = if run.without.contains(&Layer::Mounts) {
+        options(&mut policy.without_mounts(), &facts, words)
+    } else {
+        options(&mut policy, &facts, words)
+    };
+    let options = options.map_err(|text| told(vec![text]))?;
     let (mut checks, mut pins) = (Vec::new(), Vec::new());
-    if run.mode == Mode::Execute {
+    if run.mode == Mode::Execute && !run.without.contains(&Layer::Mounts) {
         pins = recheck::checks(&[], &policy.pinned_links).map_err(Error::Changed)?;
         checks = recheck::checks(&bwrap::plan(&policy), &[]).map_err(Error::Changed)?;
     }
@@ -175,6 +214,7 @@ fn decide(
         checks,
         pins,
         holds,
+        landlock: facts.host.landlock,
     })
 }
 
@@ -245,7 +285,10 @@ pub fn show(plan: &Plan) -> String {
     }
     out += "# seccomp\n";
     if let Some(machine) = machine() {
-        out += &seccomp::listing(machine, plan.policy.unix_sockets);
+        let surface = surface(&plan.policy, plan.launch.landlock.as_ref());
+        out += &seccomp::listing(machine, &surface);
     }
+    out += "# Landlock\n";
+    out += &landlock::listing(plan.launch.landlock.as_ref(), plan.abi);
     out
 }

@@ -4,12 +4,16 @@ use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::limits::SETTINGS_BYTES;
 use crate::parse::settings::{self, Settings};
+use crate::policy::{Host, Stream, User};
+use crate::sys;
+use crate::sys::streams::{Leads, Opened};
 
 /// The default settings file, in the home directory.
 const DEFAULT_SETTINGS: &str = ".srt-settings.json";
@@ -65,6 +69,33 @@ pub fn settings(named: Option<&OsStr>) -> Result<Loaded, Error> {
         settings,
         looked_for: Some(path.clone()),
         file: Some(path),
+    })
+}
+
+/// What the kernel and the caller are.
+///
+/// # Errors
+/// A standard stream cannot be looked at.
+pub fn host() -> io::Result<Host> {
+    let closed = sys::streams::closed();
+    let mut streams = Vec::new();
+    for number in (0..3).filter(|number| !closed.contains(number)) {
+        match sys::streams::look_at(number)? {
+            (Leads::Directory, _) => streams.push((number, Stream::Directory)),
+            (Leads::File, Opened::ReadOnly) if sys::streams::may_write_again(number) => {
+                let path = fs::read_link(format!("/proc/self/fd/{number}"))?;
+                streams.push((number, Stream::Rewritable(path.into_os_string().into_vec())));
+            }
+            _ => {}
+        }
+    }
+    Ok(Host {
+        landlock: sys::landlock::abi(),
+        user: match sys::host::uid() {
+            0 => User::Superuser,
+            _ => User::Ordinary,
+        },
+        streams,
     })
 }
 

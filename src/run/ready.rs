@@ -6,9 +6,11 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 
 use super::guard;
+use super::harden::harden;
 use super::launch::Launch;
 use super::linux::say;
 use super::paths::shown;
+use super::plan::Plan;
 use super::recheck::{self, Check, Denies};
 use crate::error::{Error, While};
 use crate::policy::files::{FRESH, covers};
@@ -20,12 +22,10 @@ use crate::sys::process::Orphaned;
 
 /// What there is to do.
 pub struct Ready<'a> {
-    launch: &'a Launch,
-    pins: &'a [Check],
+    plan: &'a Plan,
     /// What is to be covered again if somebody outside replaces it.
     places: Vec<Check>,
     guard: Option<Child>,
-    ports: &'a Ports,
     /// Sockets on the host's loopback, by the sandbox's port they stand for.
     published: Vec<(u16, OwnedFd)>,
 }
@@ -54,19 +54,12 @@ fn guarded(launch: &Launch, pins: &[Check]) -> Vec<Check> {
 }
 
 impl<'a> Ready<'a> {
-    /// For this launch.
-    pub fn new(
-        launch: &'a Launch,
-        pins: &'a [Check],
-        ports: &'a Ports,
-        published: Vec<(u16, OwnedFd)>,
-    ) -> Self {
+    /// For this plan.
+    pub fn new(plan: &'a Plan, published: Vec<(u16, OwnedFd)>) -> Self {
         Self {
-            launch,
-            pins,
-            places: guarded(launch, pins),
+            plan,
+            places: guarded(&plan.launch, &plan.pins),
             guard: None,
-            ports,
             published,
         }
     }
@@ -80,19 +73,23 @@ impl<'a> Ready<'a> {
     pub fn make(&mut self, mut passed: Vec<OwnedFd>, reactor: &mut Reactor) -> Result<(), Error> {
         let lost = || Error::Stage("the sandbox's sockets did not arrive".into());
         let mounts = passed.pop().ok_or_else(lost)?;
-        if passed.len() != 2 + self.ports.host.len() {
+        if passed.len() != 2 + self.plan.policy.ports.host.len() {
             return Err(lost());
         }
-        recheck::outside(&self.launch.checks).map_err(Error::Changed)?;
-        if !self.pins.is_empty() || !self.places.is_empty() {
+        recheck::outside(&self.plan.launch.checks).map_err(Error::Changed)?;
+        if !self.plan.pins.is_empty() || !self.places.is_empty() {
             self.guard(&mounts)?;
         }
         let proxy = |external: Option<u16>| match external {
             Some(port) => Service::Forward(Hop::Loopback(port)),
             None => Service::Proxy,
         };
-        let own = [self.ports.external_http, self.ports.external_socks].map(proxy);
-        let host = self.ports.host.iter();
+        let own = [
+            self.plan.policy.ports.external_http,
+            self.plan.policy.ports.external_socks,
+        ]
+        .map(proxy);
+        let host = self.plan.policy.ports.host.iter();
         let host = host.map(|port| Service::Forward(Hop::Loopback(*port)));
         let inside = passed.into_iter().zip(own.into_iter().chain(host));
         let published = self.published.drain(..);
@@ -102,14 +99,14 @@ impl<'a> Ready<'a> {
                 .listen(listener, service)
                 .doing("taking the sandbox's listeners")?;
         }
-        Ok(())
+        harden(self.plan)
     }
 
     /// Starts the guard, and waits until it stands.
     fn guard(&mut self, mounts: &OwnedFd) -> Result<(), Error> {
         const DOING: &str = "starting the guard of the mounts";
         let number = |fd: &OwnedFd| fd.as_raw_fd().to_string();
-        let links = guard::request(self.pins).doing(DOING)?;
+        let links = guard::request(&self.plan.pins).doing(DOING)?;
         let places = guard::request(&self.places).doing(DOING)?;
         let mut helper = Command::new("/proc/self/exe");
         helper
@@ -129,7 +126,7 @@ impl<'a> Ready<'a> {
         if said == guard::READY {
             return Ok(());
         }
-        if self.pins.is_empty() {
+        if self.plan.pins.is_empty() {
             // The rules hold for the command; it is others that are not watched.
             say(&format!(
                 "this host does not let the mounts be guarded ({said}): what somebody outside \
@@ -139,7 +136,7 @@ impl<'a> Ready<'a> {
         }
         Err(Error::Stage(format!(
             "{}: this symbolic link cannot be held in place on this host: {said}",
-            shown(&self.pins[0].path)
+            shown(&self.plan.pins[0].path)
         )))
     }
 }

@@ -8,10 +8,14 @@
 pub mod dir;
 pub mod fd;
 pub mod host;
+pub mod landlock;
 pub mod namespace;
+pub mod own_calls;
 pub mod process;
 pub mod seccomp;
 pub mod signal;
+pub mod streams;
+pub mod terminal;
 pub mod watch;
 
 use std::io;

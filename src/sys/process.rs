@@ -118,7 +118,48 @@ pub fn kill_and_wait(pid: Pid, still: impl Fn() -> bool) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Whether the process is invisible to ptrace(2) and /proc of its own user from now on.
+/// What a process may be bounded by (getrlimit(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// Private writable memory in bytes, RLIMIT_DATA.
+    Data,
+    /// Processes of the user, RLIMIT_NPROC.
+    Processes,
+    /// Descriptors, RLIMIT_NOFILE.
+    Descriptors,
+    /// Bytes of a file that is written, RLIMIT_FSIZE.
+    FileSize,
+    /// Seconds of processor time, RLIMIT_CPU.
+    Cpu,
+    /// Bytes of a core file, RLIMIT_CORE.
+    Core,
+}
+
+/// Bounds this process and all it starts; a hard limit that is lower stays.
+pub fn bound(which: Bound, most: u64) -> io::Result<()> {
+    let which = match which {
+        Bound::Data => libc::RLIMIT_DATA,
+        Bound::Processes => libc::RLIMIT_NPROC,
+        Bound::Descriptors => libc::RLIMIT_NOFILE,
+        Bound::FileSize => libc::RLIMIT_FSIZE,
+        Bound::Cpu => libc::RLIMIT_CPU,
+        Bound::Core => libc::RLIMIT_CORE,
+    };
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is valid for the kernel to write.
+    cerr(unsafe { libc::getrlimit(which, &raw mut limit) })?;
+    // At the hard limit of processor time comes SIGKILL; SIGXCPU comes before.
+    let hard = most.saturating_add(u64::from(matches!(which, libc::RLIMIT_CPU)));
+    limit.rlim_max = limit.rlim_max.min(hard);
+    limit.rlim_cur = limit.rlim_cur.min(most);
+    // SAFETY: `limit` is valid for the kernel to read.
+    cerr(unsafe { libc::setrlimit(which, &raw const limit) }).map(drop)
+}
+
+/// Makes the process invisible to ptrace(2) and /proc of its own user from now on.
 pub fn set_undumpable() -> io::Result<()> {
     // SAFETY: takes integers only.
     cerr(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) }).map(drop)
@@ -206,21 +247,37 @@ fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
         .collect()
 }
 
-/// Reaps one ended child, if there is one; `None` when none has ended (waitpid(2)).
+/// What became of a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It has ended, and is reaped.
+    Ended(Ended),
+    /// It was stopped, by job control or otherwise.
+    Stopped,
+    /// It goes on.
+    Continued,
+}
+
+/// One child that has changed, if there is one; `None` when none has (waitpid(2)).
 /// The error ECHILD says that there are no children at all.
-pub fn reap() -> io::Result<Option<(Pid, Ended)>> {
+pub fn changed() -> io::Result<Option<(Pid, Change)>> {
     let mut status = 0;
+    let flags = libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED;
     // SAFETY: `status` is valid for the kernel to write.
-    let pid = cerr(unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) })?;
+    let pid = cerr(unsafe { libc::waitpid(-1, &raw mut status, flags) })?;
     if pid == 0 {
         return Ok(None);
     }
-    let ended = if libc::WIFSIGNALED(status) {
-        Ended::Signalled(libc::WTERMSIG(status))
+    let change = if libc::WIFSTOPPED(status) {
+        Change::Stopped
+    } else if libc::WIFCONTINUED(status) {
+        Change::Continued
+    } else if libc::WIFSIGNALED(status) {
+        Change::Ended(Ended::Signalled(libc::WTERMSIG(status)))
     } else {
-        Ended::Exited((libc::WEXITSTATUS(status) & 0xff) as u8)
+        Change::Ended(Ended::Exited((libc::WEXITSTATUS(status) & 0xff) as u8))
     };
-    Ok(Some((Pid(pid), ended)))
+    Ok(Some((Pid(pid), change)))
 }
 
 /// Sends a signal to a process.

@@ -6,9 +6,10 @@ use std::mem::{MaybeUninit, size_of, zeroed};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::cerr;
+use super::streams::BrokenPipe;
 
 /// Signals that `srt` passes on to the command.
-pub const FORWARDED: [i32; 9] = [
+pub const FORWARDED: [i32; 11] = [
     libc::SIGINT,
     libc::SIGTERM,
     libc::SIGHUP,
@@ -18,12 +19,20 @@ pub const FORWARDED: [i32; 9] = [
     libc::SIGWINCH,
     libc::SIGTSTP,
     libc::SIGCONT,
+    // These stop the command when it uses the terminal from the background.
+    libc::SIGTTIN,
+    libc::SIGTTOU,
 ];
 
 /// Child state changed.
 pub const CHILD: i32 = libc::SIGCHLD;
-/// Terminal stop: the one signal after which `srt` stops itself as well.
+/// Terminal stop.
 pub const TERMINAL_STOP: i32 = libc::SIGTSTP;
+
+/// Asks a process to end.
+pub const TERMINATE: i32 = libc::SIGTERM;
+/// Ends it.
+pub const KILL: i32 = libc::SIGKILL;
 
 /// Who raised a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,16 +110,20 @@ impl AsRawFd for Signals {
     }
 }
 
-/// Gives the process the signal state a fresh command expects: nothing blocked,
-/// and SIGPIPE, which Rust's runtime ignores, at its default.
-pub fn reset() -> io::Result<()> {
+/// Gives the process the signal state that the command is to have: nothing blocked,
+/// and SIGPIPE, which Rust's runtime ignores, as the caller had it.
+pub fn reset(pipe: BrokenPipe) -> io::Result<()> {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: sigemptyset initialises the set it is given; the mask is then valid;
     // SIG_DFL is a valid disposition.
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
-        libc::sigprocmask(libc::SIG_SETMASK, set.as_ptr(), std::ptr::null_mut());
-        if libc::signal(libc::SIGPIPE, libc::SIG_DFL) == libc::SIG_ERR {
+        cerr(libc::sigprocmask(
+            libc::SIG_SETMASK,
+            set.as_ptr(),
+            std::ptr::null_mut(),
+        ))?;
+        if pipe == BrokenPipe::Ends && libc::signal(libc::SIGPIPE, libc::SIG_DFL) == libc::SIG_ERR {
             return Err(io::Error::last_os_error());
         }
     }

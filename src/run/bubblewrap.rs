@@ -1,0 +1,130 @@
+//! bubblewrap: how it is started, and what to do when it fails.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+
+use super::orphans;
+use super::plan::Plan;
+use crate::error::{Error, While};
+use crate::limits::BWRAP_WORDS;
+use crate::sys;
+use crate::sys::process::Orphaned;
+
+/// A bubblewrap that has been started.
+pub struct Started {
+    /// The process.
+    pub child: Child,
+    /// Readable once it has ended.
+    pub pidfd: OwnedFd,
+    /// To the inner stage.
+    pub socket: OwnedFd,
+    /// What bubblewrap itself has to say.
+    pub words: File,
+}
+
+/// Starts it with exactly the descriptors that it and the stage need.
+///
+/// # Errors
+/// It cannot be executed, or the kernel gives no descriptor.
+pub fn spawn(plan: &Plan) -> Result<Started, Error> {
+    let (socket, theirs) = sys::fd::packet_pair().doing("making a socket pair")?;
+    sys::fd::set_nonblocking(socket.as_fd()).doing("making a socket pair")?;
+    let mut options = Vec::new();
+    for option in &plan.options {
+        options.extend_from_slice(option);
+        options.push(0);
+    }
+    let options = sys::fd::memfd(c"srt-options", &options).doing("writing bubblewrap's options")?;
+    let launch =
+        sys::fd::memfd(c"srt-launch", &plan.launch.encode()).doing("writing the launch file")?;
+    let program = File::open("/proc/self/exe").doing("opening this program")?;
+    let stderr = io::stderr()
+        .as_fd()
+        .try_clone_to_owned()
+        .doing("copying stderr")?;
+    let (words, mouth) = UnixStream::pair().doing("making a socket pair")?;
+    let words = File::from(OwnedFd::from(words));
+    sys::fd::set_nonblocking(words.as_fd()).doing("making a socket pair")?;
+
+    let mut command = Command::new(&plan.bwrap);
+    command
+        .arg("--args")
+        .arg(number(&options))
+        .arg("--")
+        .arg(format!("/proc/self/fd/{}", program.as_raw_fd()))
+        .args(["--stage", "inner"])
+        .args([number(&theirs), number(&launch), number(&stderr)])
+        .arg(orphans::mark(plan.temporary.run()))
+        // bubblewrap and the stage get no environment: what the caller's may make a
+        // loader or a C library run is the command's alone.
+        .env_clear()
+        .stderr(Stdio::from(OwnedFd::from(mouth)));
+    let kept: Vec<i32> = [
+        options.as_fd(),
+        launch.as_fd(),
+        program.as_fd(),
+        stderr.as_fd(),
+        theirs.as_fd(),
+    ]
+    .map(|fd: BorrowedFd<'_>| fd.as_raw_fd())
+    .into();
+    // Killed at the wrong moment, it would leave its child waiting for it for ever.
+    // Left alone, it comes to the stage, which sees that nobody listens, and ends.
+    sys::process::confine_spawn(&mut command, kept, Orphaned::Left);
+    let child = command.spawn().map_err(|e| Error::Bwrap {
+        words: format!("{}: {e}", plan.bwrap.display()),
+        cure: "set bwrapPath to a bubblewrap that this user may execute",
+    })?;
+    let pidfd = sys::process::pidfd(child.id()).doing("watching bubblewrap")?;
+    Ok(Started {
+        child,
+        pidfd,
+        socket,
+        words,
+    })
+}
+
+fn number(fd: &impl AsRawFd) -> String {
+    fd.as_raw_fd().to_string()
+}
+
+/// What to say when bubblewrap ended before the stage was heard of.
+pub fn failed(words: &mut File) -> Error {
+    let mut said = Vec::new();
+    // The writer has ended; what it wrote is in the pipe.
+    let _ = words.take(BWRAP_WORDS as u64).read_to_end(&mut said);
+    let words = String::from_utf8_lossy(&said).trim().to_owned();
+    Error::Bwrap {
+        cure: cure(&words),
+        words,
+    }
+}
+
+/// What to do about a failure of bubblewrap, from its own words.
+pub fn cure(words: &str) -> &'static str {
+    let has = |part: &str| words.contains(part);
+    if has("setting up uid map") || has("RTM_NEWADDR") {
+        "this host restricts unprivileged user namespaces: with AppArmor (Ubuntu 24.04), give bwrap a \
+         profile that allows `userns`"
+    } else if has("No permissions to creat")
+        || has("Creating new namespace failed")
+        || has("user namespace")
+    {
+        "this host does not let this user make user namespaces: allow them (user.max_user_namespaces \
+         above 0; in a container, a seccomp profile that permits unshare)"
+    } else if has("mount proc") {
+        "this container masks /proc, so that a fresh one cannot be mounted: run it with an unmasked /proc"
+    } else if has("Unknown option") {
+        "this bubblewrap is too old: version 0.8 or later is needed"
+    } else if has("execvp /proc/self/fd") {
+        "denyRead hides the loader or the libraries that srt itself needs: allow reading /lib, /lib64 and /usr/lib, \
+         or use a static build"
+    } else if has("Can't chdir") {
+        "the working directory is not visible under this policy: start in another one, or allow reading it"
+    } else {
+        "run with --dry-run to see what it was asked to do"
+    }
+}

@@ -1,0 +1,129 @@
+//! The standard streams: what the caller gave, before anything of ours has touched it.
+
+use std::io;
+use std::mem::zeroed;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::cerr;
+
+/// Bits 0–2: that stream was closed. Bit 3: SIGPIPE was ignored.
+static FOUND: AtomicU8 = AtomicU8::new(0);
+const PIPE_IGNORED: u8 = 1 << 3;
+
+/// Runs before Rust's runtime, which ignores SIGPIPE and opens closed streams anew.
+extern "C" fn look() {
+    let mut found = 0;
+    for stream in 0..3 {
+        // SAFETY: F_GETFD takes no argument and touches no memory.
+        if unsafe { libc::fcntl(stream, libc::F_GETFD) } == -1 {
+            found |= 1 << stream;
+        }
+    }
+    // SAFETY: a sigaction of zeroes is valid for the kernel to write; a null new action
+    // changes nothing.
+    let ignored = unsafe {
+        let mut action: libc::sigaction = zeroed();
+        libc::sigaction(libc::SIGPIPE, std::ptr::null(), &raw mut action) == 0
+            && action.sa_sigaction == libc::SIG_IGN
+    };
+    if ignored {
+        found |= PIPE_IGNORED;
+    }
+    FOUND.store(found, Ordering::Relaxed);
+}
+
+// SAFETY: the loader calls what this section holds once, before main, with arguments
+// that an `extern "C"` function may ignore; `look` needs nothing of Rust's runtime.
+#[used]
+#[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
+#[cfg_attr(
+    target_vendor = "apple",
+    unsafe(link_section = "__DATA,__mod_init_func")
+)]
+static LOOK: extern "C" fn() = look;
+
+/// The standard streams that the caller had closed.
+pub fn closed() -> Vec<RawFd> {
+    let found = FOUND.load(Ordering::Relaxed);
+    (0..3).filter(|stream| found & 1 << stream != 0).collect()
+}
+
+/// What is done at SIGPIPE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrokenPipe {
+    /// The process ends.
+    Ends,
+    /// The write fails.
+    Fails,
+}
+
+/// What the caller wants done at SIGPIPE.
+pub fn broken_pipe() -> BrokenPipe {
+    if FOUND.load(Ordering::Relaxed) & PIPE_IGNORED == 0 {
+        BrokenPipe::Ends
+    } else {
+        BrokenPipe::Fails
+    }
+}
+
+/// What a stream leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leads {
+    /// To a directory.
+    Directory,
+    /// To a file or a block device, which has a name and may be opened again.
+    File,
+    /// To a terminal, another device, a pipe or a socket.
+    Elsewhere,
+}
+
+/// How a stream was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// For reading alone, or for neither (`O_PATH`).
+    ReadOnly,
+    /// For writing, and perhaps reading.
+    Writable,
+}
+
+/// Looks at an open stream (fstat(2), `F_GETFL`).
+pub fn look_at(stream: RawFd) -> io::Result<(Leads, Opened)> {
+    // SAFETY: F_GETFL takes no argument and touches no memory.
+    let flags = cerr(unsafe { libc::fcntl(stream, libc::F_GETFL) })?;
+    // SAFETY: a stat of zeroes is valid for the kernel to write.
+    let mut found: libc::stat = unsafe { zeroed() };
+    // SAFETY: `found` is valid for the kernel to write.
+    cerr(unsafe { libc::fstat(stream, &raw mut found) })?;
+    let leads = match found.st_mode & libc::S_IFMT {
+        libc::S_IFDIR => Leads::Directory,
+        libc::S_IFREG | libc::S_IFBLK => Leads::File,
+        _ => Leads::Elsewhere,
+    };
+    // O_PATH leaves the access mode at 0, which is O_RDONLY.
+    let opened = match flags & libc::O_ACCMODE {
+        libc::O_RDONLY => Opened::ReadOnly,
+        _ => Opened::Writable,
+    };
+    Ok((leads, opened))
+}
+
+/// Whether this user could open the stream's file again, and write it.
+pub fn may_write_again(stream: RawFd) -> bool {
+    let path = format!("/proc/self/fd/{stream}\0");
+    // SAFETY: `path` ends in NUL and is valid for the length of the call.
+    unsafe {
+        libc::faccessat(
+            libc::AT_FDCWD,
+            path.as_ptr().cast(),
+            libc::W_OK,
+            libc::AT_EACCESS,
+        ) == 0
+    }
+}
+
+/// Closes a standard stream.
+pub fn close(stream: RawFd) {
+    // SAFETY: no Rust type owns a standard stream.
+    unsafe { libc::close(stream) };
+}

@@ -1,0 +1,246 @@
+//! Each layer alone: every write attack against the mount namespace with Landlock and
+//! seccomp off, and against Landlock with the mounts and seccomp off. What one of them
+//! cannot stop is in the table, and is seen to get through: the table stays true.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+
+use support::{Scratch, Who, everyone, finish, snapshot, srt, text};
+
+/// What stops an attack with the others off.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Alone {
+    /// Either.
+    Both,
+    /// The mounts. Landlock only allows: what is denied inside a writable place is
+    /// none of its business, and it knows no right on permissions and times.
+    Mounts,
+    /// Landlock. A descriptor leads past every mount of the sandbox.
+    Landlock,
+}
+use Alone::{Both, Landlock, Mounts};
+
+/// Name, what stops it, a line of shell in a directory with `w` (writable), `o` (not),
+/// `w/deny` and `w/.git`; standard input is `o/f`, opened for reading.
+const ATTACKS: &[(&str, Alone, &str)] = &[
+    ("create", Both, "echo x > o/new"),
+    ("overwrite", Both, "echo x > o/f"),
+    ("append", Both, "echo x >> o/f"),
+    ("truncate", Both, "truncate -s 0 o/f"),
+    ("unlink", Both, "rm -f o/f"),
+    ("rmdir", Both, "rmdir o/empty"),
+    ("mkdir", Both, "mkdir o/d"),
+    ("fifo", Both, "mkfifo o/p"),
+    ("symlink", Both, "ln -s x o/l"),
+    ("rename inside", Both, "mv o/f o/g"),
+    ("rename to outside", Both, "echo x > w/x; mv w/x o/x"),
+    ("rename from outside", Both, "mv o/f w/f"),
+    ("exchange", Both, "python3 exchange.py w/a o/f"),
+    ("hard link in", Both, "ln o/f w/l && echo x > w/l"),
+    ("hard link out", Both, "echo x > w/x; ln w/x o/x"),
+    ("through a symlink", Both, "ln -s ../o/f w/s; echo x > w/s"),
+    (
+        "through a linked directory",
+        Both,
+        "ln -s ../o w/s; echo x > w/s/new",
+    ),
+    (
+        "through /proc/self/root",
+        Both,
+        "echo x > /proc/self/root$PWD/o/new",
+    ),
+    (
+        "through /proc/self/cwd",
+        Both,
+        "cd o; echo x > /proc/self/cwd/new",
+    ),
+    (
+        "unnamed file",
+        Both,
+        "python3 -c 'import os; f = os.open(\"o\", os.O_TMPFILE | os.O_RDWR); \
+         os.link(f\"/proc/self/fd/{f}\", \"o/new\", follow_symlinks=True)'",
+    ),
+    (
+        "remount in a namespace of its own",
+        Both,
+        "unshare -Urm sh -c 'mount -o remount,rw,bind /; mount -o remount,rw,bind \"$PWD\"; echo x > o/new'",
+    ),
+    (
+        "bind mount in a namespace of its own",
+        Both,
+        "mkdir w/m; unshare -Urm sh -c 'mount --rbind o w/m; mount -o remount,rw,bind w/m; echo x > w/m/new'",
+    ),
+    (
+        "overlay in a namespace of its own",
+        Both,
+        "mkdir w/m w/k; unshare -Urm sh -c 'mount -t overlay x -o lowerdir=w,upperdir=o,workdir=w/k w/m; echo x > w/m/new'",
+    ),
+    (
+        "standard input opened again",
+        Landlock,
+        "echo x >> /proc/self/fd/0",
+    ),
+    ("permissions", Mounts, "chmod 600 o/f"),
+    (
+        "times",
+        Mounts,
+        "touch -d @0 o/f; test $(stat -c %Y o/f) = 0 && echo x > w/times",
+    ),
+    ("denied inside", Mounts, "echo x > w/deny/x"),
+    (
+        "always-denied, there",
+        Mounts,
+        "echo x > w/.git/hooks/pre-commit",
+    ),
+    ("always-denied, absent", Mounts, "rm -f w/.bashrc; echo x > w/.bashrc"),
+    (
+        "always-denied by another name",
+        Mounts,
+        "mv w/.git w/g && echo x > w/g/hooks/x",
+    ),
+];
+
+const EXCHANGE: &str = "
+import ctypes, os, sys
+open(sys.argv[1], 'w').close()
+libc = ctypes.CDLL(None, use_errno=True)
+a, b = (os.fsencode(os.path.abspath(p)) for p in sys.argv[1:])
+sys.exit(libc.renameat2(-100, a, -100, b, 2))
+";
+
+/// Runs an attack; says whether it has changed anything that it must not.
+fn gets_through(who: Who, attack: &str, without: &[&str]) -> bool {
+    let scratch = Scratch::new();
+    scratch.file("o/f", "original");
+    scratch.dir("o/empty");
+    scratch.dir("w/deny");
+    scratch.file("w/.git/HEAD", "ref: refs/heads/main\n");
+    scratch.file("w/.git/config", "");
+    scratch.dir("w/.git/hooks");
+    scratch.dir("w/.git/objects");
+    scratch.dir("w/.git/refs");
+    scratch.file("exchange.py", EXCHANGE);
+    let policy =
+        scratch.policy(r#"{"filesystem": {"allowWrite": ["@/w"], "denyWrite": ["@/w/deny"]}}"#);
+    if who == Who::Nobody {
+        let mut command = Command::new("chown");
+        command.args(["-R", "65534:65534"]).arg(scratch.path(""));
+        assert!(finish(command).status.success());
+    }
+    let look = || {
+        let guarded = ["o", "w/deny", "w/.git"].map(|at| snapshot(&scratch.path(at)));
+        let appeared = ["w/.bashrc", "w/times"].map(|at| {
+            // A placeholder of the run's own is empty, and gone by now.
+            fs::symlink_metadata(scratch.path(at)).is_ok()
+        });
+        (guarded, appeared)
+    };
+    let before = look();
+    let mut command = srt(who, &scratch.path(""));
+    for layer in without {
+        command.args(["--without", layer]);
+    }
+    command.arg("-s").arg(policy).args(["-c", attack]);
+    command.stdin(Stdio::from(fs::File::open(scratch.path("o/f")).unwrap()));
+    let out = finish(command);
+    let ran = out.status.code() != Some(125);
+    let refused = text(&out.stderr).contains("standard input");
+    assert!(ran || refused, "{attack}: {}", text(&out.stderr));
+    before != look()
+}
+
+#[test]
+fn no_write_attack_gets_through_all_layers_nor_through_one_that_stops_it() {
+    for who in everyone() {
+        for (name, alone, attack) in ATTACKS {
+            let through = |without: &[&str]| gets_through(who, attack, without);
+            assert!(!through(&[]), "{name} as {who:?}");
+            // Where Landlock is off, such a standard input is refused beforehand: see
+            // the next test.
+            if *alone != Landlock {
+                assert!(
+                    !through_piped(who, attack, &["landlock", "seccomp"]),
+                    "{name} gets through the mounts as {who:?}"
+                );
+            }
+            assert_eq!(
+                through(&["mounts", "seccomp"]),
+                *alone == Mounts,
+                "{name} gets through Landlock as {who:?}, or does not any more"
+            );
+        }
+    }
+}
+
+/// The same with nothing on standard input that could be refused.
+fn through_piped(who: Who, attack: &str, without: &[&str]) -> bool {
+    gets_through(who, &format!("exec </dev/null; {attack}"), without)
+}
+
+#[test]
+fn a_standard_stream_that_leads_past_the_mounts_is_refused_where_landlock_cannot_hold_it() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        scratch.file("f", "original");
+        let run = |json: &str, without: &[&str], stdin: &str, script: &str| {
+            let policy = scratch.policy(json);
+            let mut command = srt(who, &scratch.path(""));
+            for layer in without {
+                command.args(["--without", layer]);
+            }
+            command.arg("-s").arg(policy).args(["-c", script]);
+            command.stdin(Stdio::from(fs::File::open(scratch.path(stdin)).unwrap()));
+            let out = finish(command);
+            (out.status.code(), text(&out.stderr), text(&out.stdout))
+        };
+        let attack = "echo ran; echo x >> /proc/self/fd/0";
+        // Landlock allows a whole writable directory, so not what is denied in it.
+        let inside = r#"{"filesystem": {"allowWrite": ["@"], "denyWrite": ["@/f"]}}"#;
+        for (json, without) in [("{}", &["landlock"][..]), (inside, &[])] {
+            let (status, stderr, stdout) = run(json, without, "f", attack);
+            assert_eq!((status, stdout.as_str()), (Some(125), ""), "{stderr}");
+            assert!(stderr.contains("pipe it in"), "{stderr}");
+        }
+        let (status, stderr, stdout) = run("{}", &[], "", "echo ran");
+        assert_eq!((status, stdout.as_str()), (Some(125), ""));
+        assert!(
+            stderr.contains("standard input: is a directory"),
+            "{stderr}"
+        );
+        // What this user cannot write anyway, and what is writable inside, passes.
+        let (status, stderr, _) = run(r#"{"filesystem": {"allowWrite": ["@"]}}"#, &[], "f", attack);
+        assert_eq!(status, Some(0), "{stderr}");
+        assert_eq!(
+            fs::read_to_string(scratch.path("f")).unwrap(),
+            "originalx\n"
+        );
+        fs::set_permissions(scratch.path("f"), fs::Permissions::from_mode(0o444)).unwrap();
+        if who == Who::Nobody {
+            assert_eq!(run("{}", &["landlock"], "f", "cat").2, "originalx\n");
+        }
+    }
+}
+
+#[test]
+fn standard_output_may_be_opened_again_by_its_name() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        scratch.file("log", "");
+        let log = fs::File::options()
+            .append(true)
+            .open(scratch.path("log"))
+            .unwrap();
+        let mut command = srt(who, &scratch.path(""));
+        command.args([
+            "-c",
+            "echo one >> /dev/stdout; echo two >> /dev/stderr; echo three >> /dev/fd/1",
+        ]);
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        assert!(command.status().unwrap().success());
+        let said = fs::read_to_string(scratch.path("log")).unwrap();
+        assert_eq!(said, "one\ntwo\nthree\n", "as {who:?}");
+    }
+}
