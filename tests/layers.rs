@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
-use support::{Scratch, Who, everyone, finish, snapshot, srt, text};
+use support::{Scratch, Who, everyone, finish, is_root, shell, snapshot, srt, text};
 
 /// What stops an attack with the others off.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -95,7 +95,11 @@ const ATTACKS: &[(&str, Alone, &str)] = &[
         Mounts,
         "echo x > w/.git/hooks/pre-commit",
     ),
-    ("always-denied, absent", Mounts, "rm -f w/.bashrc; echo x > w/.bashrc"),
+    (
+        "always-denied, absent",
+        Mounts,
+        "rm -f w/.bashrc; echo x > w/.bashrc",
+    ),
     (
         "always-denied by another name",
         Mounts,
@@ -113,6 +117,10 @@ sys.exit(libc.renameat2(-100, a, -100, b, 2))
 
 /// Runs an attack; says whether it has changed anything that it must not.
 fn gets_through(who: Who, attack: &str, without: &[&str]) -> bool {
+    gets_through_policy(who, attack, without, "")
+}
+
+fn gets_through_policy(who: Who, attack: &str, without: &[&str], more: &str) -> bool {
     let scratch = Scratch::new();
     scratch.file("o/f", "original");
     scratch.dir("o/empty");
@@ -172,6 +180,38 @@ fn no_write_attack_gets_through_all_layers_nor_through_one_that_stops_it() {
                 "{name} gets through Landlock as {who:?}, or does not any more"
             );
         }
+    }
+}
+
+// The kernel keeps a mount in place that came from a namespace with more rights
+// (mount_namespaces(7), "Restrictions on mount namespaces").
+#[test]
+fn pitfall_14_a_command_with_namespaces_of_its_own_cannot_undo_the_mounts() {
+    let nested = r#"{"allowNestedUserNamespaces": true, "filesystem": {"allowWrite": ["@"]}}"#;
+    for who in everyone() {
+        if who == Who::Me && is_root() {
+            let out = shell(who, &Scratch::new(), nested, "echo ran");
+            assert!(text(&out.stderr).contains("CAP_SETFCAP") && out.stdout.is_empty());
+            continue;
+        }
+        for (name, alone, attack) in ATTACKS {
+            if *alone != Landlock {
+                let attack = format!("exec </dev/null; {attack}");
+                let more = r#", "allowNestedUserNamespaces": true"#;
+                assert!(
+                    !gets_through_policy(who, &attack, &[], more),
+                    "{name} as {who:?}"
+                );
+            }
+        }
+        let scratch = Scratch::new();
+        let out = shell(
+            who,
+            &scratch,
+            nested,
+            "bwrap --unshare-all --ro-bind / / --tmpfs /tmp touch /tmp/x && echo in && unshare -Urm mount -t tmpfs x /mnt && echo on",
+        );
+        assert_eq!(text(&out.stdout), "in\non\n", "{}", text(&out.stderr));
     }
 }
 

@@ -174,7 +174,7 @@ impl Policy {
                 shown(&facts.directory)
             ));
         }
-        problems.extend(bounds(settings, &facts.host));
+        problems.extend(superuser(settings, &facts.host));
         problems.extend(streams(settings, &facts.host, &files));
         problems.extend(guarantees::missing(settings, &facts.host));
         if !problems.is_empty() {
@@ -224,15 +224,28 @@ impl Policy {
     }
 }
 
-/// Limits that the kernel does not hold this user to (setrlimit(2)).
-fn bounds(settings: &Settings, host: &Host) -> Option<String> {
+/// What the kernel does not do for the superuser.
+fn superuser(settings: &Settings, host: &Host) -> Vec<String> {
+    let mut problems = Vec::new();
+    if host.user != User::Superuser {
+        return problems;
+    }
     let counts = |(resource, _): &(Resource, u64)| *resource == Resource::Processes;
-    let counted = settings.limits.resources.iter().any(counts);
-    (counted && host.user == User::Superuser).then(|| {
-        "limits.processes: the kernel does not hold the superuser to it: run srt as another user, or \
-         remove the limit"
-            .into()
-    })
+    if settings.limits.resources.iter().any(counts) {
+        problems.push(
+            "limits.processes: the kernel does not hold the superuser to it (setrlimit(2)): run srt as another \
+             user, or remove the limit"
+                .into(),
+        );
+    }
+    if settings.user_namespaces == UserNamespaces::Allowed {
+        problems.push(
+            "allowNestedUserNamespaces: to map the superuser into another user namespace takes CAP_SETFCAP \
+             (user_namespaces(7)), which the command does not get: run srt as another user"
+                .into(),
+        );
+    }
+    problems
 }
 
 /// Standard streams by which a file could be written past the mounts. Landlock stops

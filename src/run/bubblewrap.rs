@@ -116,7 +116,8 @@ pub fn cure(words: &str) -> &'static str {
         "this host does not let this user make user namespaces: allow them (user.max_user_namespaces \
          above 0; in a container, a seccomp profile that permits unshare)"
     } else if has("mount proc") {
-        "this container masks /proc, so that a fresh one cannot be mounted: run it with an unmasked /proc"
+        "this container masks /proc, so that a fresh one cannot be mounted: run it with an unmasked /proc, or set \
+         enableWeakerNestedSandbox, which shows the command the container's processes"
     } else if has("Unknown option") {
         "this bubblewrap is too old: version 0.8 or later is needed"
     } else if has("execvp /proc/self/fd") {

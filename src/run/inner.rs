@@ -113,7 +113,8 @@ fn landlock(rules: &Rules) -> io::Result<()> {
     for stream in [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()] {
         // What may be written may be opened again by its name, /dev/stdout. A pipe has
         // no name, and needs no rule.
-        if sys::streams::look_at(stream.as_raw_fd())?.1 == Opened::Writable {
+        let writable = sys::streams::look_at(stream.as_raw_fd())?.1 == Opened::Writable;
+        if writable && rules.streams != 0 {
             match ruleset.allow(stream, rules.streams) {
                 Err(e) if sys::landlock::is_nameless(&e) => {}
                 other => other?,
