@@ -22,7 +22,7 @@ use crate::sys;
 use crate::sys::landlock::Ruleset;
 use crate::sys::process::{Bound, Change, Ended, Pid};
 use crate::sys::seccomp::SockFilter;
-use crate::sys::signal::{CHILD, Signals};
+use crate::sys::signal::{CHILD, CONTINUE, Signals};
 use crate::sys::streams::Opened;
 
 /// Descriptors the stage inherits: numbers of its own arguments.
@@ -165,7 +165,7 @@ fn told_to_go(socket: &OwnedFd) -> io::Result<Option<Vec<i32>>> {
         match &message[..length] {
             [] => return Ok(None),
             [GO] => return Ok(Some(early)),
-            [SIGNAL, number] => early.push(i32::from(*number)),
+            [SIGNAL, number, _] => early.push(i32::from(*number)),
             _ => return Err(io::ErrorKind::InvalidData.into()),
         }
     }
@@ -227,15 +227,17 @@ fn tell(socket: BorrowedFd<'_>, message: &[u8]) {
 
 /// Reaps everything, delivers signals to the command, and ends when it does.
 fn init(socket: BorrowedFd<'_>, signals: &mut Signals, command: Pid) -> io::Result<u8> {
+    let mut stops = Stops::default();
+    let (mut told, mut child) = (false, true);
     loop {
-        if let Some(ended) = reap(socket, command)? {
+        if child {
+            while signals.take()?.is_some() {}
+        }
+        // Before anything that is told: it may rest on what the command is now.
+        if let Some(ended) = reap(socket, command, &mut stops)? {
             let status = ended.status();
             tell(socket, &[ENDED, status]);
             return Ok(status);
-        }
-        let (told, child) = sys::fd::wait_readable(socket, signals.as_fd())?;
-        if child {
-            while signals.take()?.is_some() {}
         }
         if told {
             let mut message = [0u8; MESSAGE_BYTES];
@@ -246,25 +248,42 @@ fn init(socket: BorrowedFd<'_>, signals: &mut Signals, command: Pid) -> io::Resu
                     let fresh = sys::fd::tcp_socket()?;
                     sys::fd::send(socket, &[SOCKET], &[fresh.as_fd()])?;
                 }
-                // The command may have ended meanwhile; it is reaped next.
-                (2, _) if message[0] == SIGNAL => {
-                    let _ = sys::process::kill(command, i32::from(message[1]));
+                (3, _) if message[0] == SIGNAL => {
+                    let signal = i32::from(message[1]);
+                    if signal != CONTINUE || stops.now && stops.count == message[2] {
+                        // The command may have ended meanwhile; it is reaped next.
+                        let _ = sys::process::kill(command, signal);
+                    }
                 }
                 _ => return Err(io::ErrorKind::InvalidData.into()),
             }
         }
+        (told, child) = sys::fd::wait_readable(socket, signals.as_fd())?;
     }
 }
 
+/// How often the command was stopped, and whether it is now.
+#[derive(Default)]
+struct Stops {
+    count: u8,
+    now: bool,
+}
+
 /// Reaps what has ended; gives how the command did, if it has.
-fn reap(socket: BorrowedFd<'_>, command: Pid) -> io::Result<Option<Ended>> {
+fn reap(socket: BorrowedFd<'_>, command: Pid, stops: &mut Stops) -> io::Result<Option<Ended>> {
     while let Some((pid, change)) = sys::process::changed()? {
-        match change {
-            Change::Ended(ended) if pid == command => return Ok(Some(ended)),
-            Change::Stopped if pid == command => tell(socket, &[STOPPED]),
-            Change::Continued if pid == command => tell(socket, &[CONTINUED]),
-            Change::Ended(_) | Change::Stopped | Change::Continued => {}
+        if pid != command {
+            continue;
         }
+        match change {
+            Change::Ended(ended) => return Ok(Some(ended)),
+            Change::Stopped => {
+                stops.count = stops.count.wrapping_add(1);
+                tell(socket, &[STOPPED, stops.count]);
+            }
+            Change::Continued => tell(socket, &[CONTINUED]),
+        }
+        stops.now = change == Change::Stopped;
     }
     Ok(None)
 }

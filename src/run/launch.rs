@@ -42,7 +42,7 @@ pub const LISTENING: u8 = b'L';
 pub const FAILED: u8 = b'F';
 /// From the stage: the command exists.
 pub const STARTED: u8 = b'C';
-/// From the stage: the command was stopped.
+/// From the stage: the command was stopped, for which time (a byte that wraps).
 pub const STOPPED: u8 = b'P';
 /// From the stage: the command goes on.
 pub const CONTINUED: u8 = b'R';
@@ -52,7 +52,9 @@ pub const ENDED: u8 = b'E';
 pub const GO: u8 = b'G';
 /// To the stage: a TCP socket of the sandbox's own is wanted. From it: here is one.
 pub const SOCKET: u8 = b'T';
-/// To the stage: deliver the signal whose number is the next byte.
+/// To the stage: deliver the signal whose number is the next byte; if that is SIGCONT,
+/// only to a command that is still stopped for the time in the byte after it. A shell
+/// continues the whole process group, and may stop it again before this arrives.
 pub const SIGNAL: u8 = b'S';
 
 /// Longest message.

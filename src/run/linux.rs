@@ -179,6 +179,8 @@ enum Stops {
 struct Course {
     stage: Stage,
     stops: Stops,
+    /// For which time the command was last stopped.
+    stopped: u8,
     /// Longest that the command may run.
     wall: Option<Duration>,
     /// When it is ended, and what ends it.
@@ -191,6 +193,7 @@ impl Course {
         Self {
             stage: Stage::Starting,
             stops,
+            stopped: 0,
             wall,
             due: None,
             last: TERMINATE,
@@ -230,7 +233,10 @@ impl Course {
                 Some([STARTED]) if matches!(self.stage, Stage::Going) => {
                     self.stage = Stage::Running;
                 }
-                Some([STOPPED]) => stopped = true,
+                Some([STOPPED, count]) => {
+                    stopped = true;
+                    self.stopped = *count;
+                }
                 Some([CONTINUED]) => stopped = false,
                 Some([SOCKET]) => passed.into_iter().for_each(|fd| reactor.take_inside(fd)),
                 Some([ENDED, status]) => self.stage = Stage::Ended(*status),
@@ -254,7 +260,7 @@ impl Course {
             let byte = u8::try_from(signal).unwrap_or(0);
             if origin == Origin::Process || !running {
                 // A stage that is gone needs no signal.
-                let _ = sys::fd::send(socket.as_fd(), &[SIGNAL, byte], &[]);
+                let _ = sys::fd::send(socket.as_fd(), &[SIGNAL, byte, self.stopped], &[]);
             }
             if signal == TERMINAL_STOP {
                 self.stops = Stops::WithCommand;
@@ -279,7 +285,11 @@ impl Course {
             ));
         }
         // A stage that is gone needs no signal.
-        let _ = sys::fd::send(socket.as_fd(), &[SIGNAL, self.last as u8], &[]);
+        let _ = sys::fd::send(
+            socket.as_fd(),
+            &[SIGNAL, self.last as u8, self.stopped],
+            &[],
+        );
         self.due = (self.last == TERMINATE).then(|| now + WALL_GRACE);
         self.last = KILL;
     }

@@ -29,6 +29,8 @@ pub const CHILD: i32 = libc::SIGCHLD;
 /// Terminal stop.
 pub const TERMINAL_STOP: i32 = libc::SIGTSTP;
 
+/// Goes on.
+pub const CONTINUE: i32 = libc::SIGCONT;
 /// Asks a process to end.
 pub const TERMINATE: i32 = libc::SIGTERM;
 /// Ends it.
