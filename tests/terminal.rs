@@ -145,7 +145,7 @@ t.until("begun"); t.wait("sleep", lambda: find("sleep")); pid = supervisor("4712
 os.kill(pid, signal.SIGTSTP); t.until("Stopped"); t.prompt()
 assert state(find("4712")) == "T"
 os.kill(pid, signal.SIGCONT); t.wait("going on", lambda: state(find("4712")) == "S" and state(pid) == "S")
-t.line("fg"); t.until("4712\n"); t.type("\x03"); t.prompt()
+t.line("fg"); t.wait("the foreground", lambda: os.tcgetpgrp(t.fd) == os.getpgid(pid)); t.type("\x03"); t.prompt()
 # Whoever ignores the signal goes on, and srt with it.
 t.line(f"{SRT} -s {POLICY} sh -c 'trap \"\" TSTP; echo be''gun; read x; echo g''ot $x' mark4713")
 t.until("begun"); t.type("\x1a"); t.type("word\n"); t.until("got word"); t.prompt()

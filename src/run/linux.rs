@@ -255,18 +255,23 @@ impl Course {
     /// Passes signals on to the command. What a key of the terminal raised it has had
     /// already, once it is there; when it stops, we are told.
     fn pass_on(&mut self, signals: &mut Signals, socket: &OwnedFd) -> io::Result<()> {
-        let running = matches!(self.stage, Stage::Running);
         while let Some((signal, origin)) = signals.take()? {
-            let byte = u8::try_from(signal).unwrap_or(0);
-            if origin == Origin::Process || !running {
-                // A stage that is gone needs no signal.
-                let _ = sys::fd::send(socket.as_fd(), &[SIGNAL, byte, self.stopped], &[]);
-            }
             if signal == TERMINAL_STOP {
                 self.stops = Stops::WithCommand;
-                if !running {
+                if matches!(self.stage, Stage::Starting) {
+                    // There is nothing to stop but us.
                     sys::signal::stop_self()?;
+                    continue;
                 }
+            }
+            // Whether the command was there when the key was pressed is not known until
+            // it is heard of: an interrupt that comes twice is better than one that is
+            // lost, but to stop a second time is not.
+            let doubtful = !matches!(self.stage, Stage::Running) && signal != TERMINAL_STOP;
+            if origin == Origin::Process || doubtful {
+                let byte = u8::try_from(signal).unwrap_or(0);
+                // A stage that is gone needs no signal.
+                let _ = sys::fd::send(socket.as_fd(), &[SIGNAL, byte, self.stopped], &[]);
             }
         }
         Ok(())
