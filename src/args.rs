@@ -11,6 +11,8 @@ use lexopt::ValueExt;
 pub enum Action {
     /// Run a command, or with `Show::Plan` print what would be run.
     Run(Run),
+    /// Prove what this host can enforce.
+    Doctor(Doctor),
     /// Print the help text.
     Help,
     /// Print name and version.
@@ -32,6 +34,24 @@ pub struct Run {
     pub without: Vec<Layer>,
     /// The program and its arguments, exactly.
     pub argv: Vec<OsString>,
+}
+
+/// What `--doctor` looks at, and how it tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doctor {
+    /// Settings file as named; `None` for the default one.
+    pub settings: Option<OsString>,
+    /// For whom the answer is.
+    pub format: Format,
+}
+
+/// For whom an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A person.
+    Text,
+    /// A machine.
+    Json,
 }
 
 /// How much `srt` says of itself.
@@ -87,6 +107,11 @@ pub enum Stage {
         /// The port.
         port: OsString,
     },
+    /// Attacks the sandbox it runs in, for `--doctor`.
+    Attack {
+        /// What there is to attack.
+        targets: Vec<OsString>,
+    },
     /// Guards the sandbox's mounts; the numbers are inherited descriptors.
     Guard {
         /// The sandbox's mount namespace.
@@ -105,6 +130,7 @@ what the policy allows, and reaches only the network names the policy lists.
 
 Usage: srt [OPTIONS] [--] COMMAND [ARG...]
        srt [OPTIONS] -c STRING
+       srt [-s PATH] --doctor [--json]
 
 Options:
   -s, --settings PATH  settings file (default ~/.srt-settings.json; if that is
@@ -112,6 +138,8 @@ Options:
   -c STRING            run STRING with `sh -c`
   -d, --debug          say on stderr what is decided and done (also SRT_DEBUG=1)
       --dry-run        print what would be run, and stop
+      --doctor         say what the sandbox promises on this host, and prove it by
+                       attacks; with --json, for machines
   -h, --help           print this help
   -V, --version        print the version
 
@@ -131,6 +159,7 @@ pub fn action(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, S
     let mut settings = None;
     let mut verbosity = Verbosity::Normal;
     let mut mode = Mode::Execute;
+    let (mut doctor, mut json) = (false, false);
     let mut without = Vec::new();
     let mut argv = Vec::new();
     while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
@@ -150,6 +179,8 @@ pub fn action(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, S
             }
             Short('d') | Long("debug") => verbosity = Verbosity::Debug,
             Long("dry-run") => mode = Mode::DryRun,
+            Long("doctor") => doctor = true,
+            Long("json") => json = true,
             Short('h') | Long("help") => return Ok(Action::Help),
             Short('V') | Long("version") => return Ok(Action::Version),
             Long("without") if cfg!(debug_assertions) => without.push(layer(&mut parser)?),
@@ -163,8 +194,15 @@ pub fn action(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, S
             }
         }
     }
-    if argv.is_empty() {
-        return Err("no command given".into());
+    match (doctor, argv.first()) {
+        (true, Some(word)) => return Err(format!("--doctor runs no command ({word:?})")),
+        (true, None) => {
+            let format = if json { Format::Json } else { Format::Text };
+            return Ok(Action::Doctor(Doctor { settings, format }));
+        }
+        (false, _) if json => return Err("--json goes with --doctor".into()),
+        (false, None) => return Err("no command given".into()),
+        (false, Some(_)) => {}
     }
     Ok(Action::Run(Run {
         settings,
@@ -214,6 +252,9 @@ fn stage(parser: &mut lexopt::Parser) -> Result<Stage, String> {
         Some("connect") => Ok(Stage::Connect {
             host: parser.value().map_err(bad)?,
             port: parser.value().map_err(bad)?,
+        }),
+        Some("attack") => Ok(Stage::Attack {
+            targets: parser.raw_args().map_err(bad)?.collect(),
         }),
         Some("guard") => Ok(Stage::Guard {
             mounts: number()?,

@@ -47,6 +47,9 @@ pub const DRAIN: Duration = Duration::from_millis(200);
 /// Time a command has to end in order once its wall-clock limit is reached.
 pub const WALL_GRACE: Duration = Duration::from_secs(5);
 
+/// Longest that an attack of `--doctor` waits for a connection.
+pub const ATTACK: Duration = Duration::from_secs(2);
+
 /// Longest wait for the end of a process that was killed.
 pub const ENDING: Duration = Duration::from_secs(10);
 

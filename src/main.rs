@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use sandbox_runtime::args::{self, Action, HELP, Mode, Run, Stage, Verbosity};
 use sandbox_runtime::error::{Error, While};
-use sandbox_runtime::run::{connect, guard, inner, linux, lookup, plan};
+use sandbox_runtime::run::{attack, connect, doctor, guard, inner, linux, lookup, plan};
 
 fn main() -> ExitCode {
     let action = args::action(env::args_os().skip(1)).map_err(Error::Usage);
@@ -39,6 +39,7 @@ fn perform(action: Action) -> Result<u8, Error> {
         Action::Stage(Stage::Connect { host, port }) => connect::serve(&host, &port)
             .doing("connecting through the proxy")
             .map(|()| 0),
+        Action::Stage(Stage::Attack { targets }) => attack::attempt(&targets),
         Action::Stage(Stage::Guard {
             mounts,
             links,
@@ -46,6 +47,10 @@ fn perform(action: Action) -> Result<u8, Error> {
         }) => guard::serve(mounts, links, places)
             .doing("guarding the mounts")
             .map(|()| 0),
+        Action::Doctor(doctor) => {
+            let (report, status) = doctor::examine(&doctor)?;
+            print(&report).map(|_| status)
+        }
         Action::Run(run) => start(run),
     }
 }

@@ -10,6 +10,7 @@
 )]
 
 pub mod bwrap;
+pub mod cures;
 pub mod environment;
 pub mod landlock;
 pub mod seccomp;

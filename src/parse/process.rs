@@ -95,6 +95,17 @@ impl Guarantee {
             Self::Proc => "proc",
         }
     }
+
+    /// What it is.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::FsWrite => "nothing is written but what the policy allows",
+            Self::FsRead => "what the policy denies is not read",
+            Self::Net => "nothing is reached but what the policy lists",
+            Self::Unix => "no Unix socket of the host is reached",
+            Self::Proc => "no process outside is seen or touched",
+        }
+    }
 }
 
 impl fmt::Display for Guarantee {

@@ -4,10 +4,13 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::orphans;
 use super::plan::Plan;
+use super::probe;
+use crate::emit::cures::cure;
 use crate::error::{Error, While};
 use crate::limits::BWRAP_WORDS;
 use crate::sys;
@@ -23,6 +26,8 @@ pub struct Started {
     pub socket: OwnedFd,
     /// What bubblewrap itself has to say.
     pub words: File,
+    /// Which program it is.
+    pub program: PathBuf,
 }
 
 /// Starts it with exactly the descriptors that it and the stage need.
@@ -84,6 +89,7 @@ pub fn spawn(plan: &Plan) -> Result<Started, Error> {
         pidfd,
         socket,
         words,
+        program: plan.bwrap.clone(),
     })
 }
 
@@ -92,40 +98,13 @@ fn number(fd: &impl AsRawFd) -> String {
 }
 
 /// What to say when bubblewrap ended before the stage was heard of.
-pub fn failed(words: &mut File) -> Error {
+pub fn failed(words: &mut File, bwrap: &Path) -> Error {
     let mut said = Vec::new();
     // The writer has ended; what it wrote is in the pipe.
     let _ = words.take(BWRAP_WORDS as u64).read_to_end(&mut said);
     let words = String::from_utf8_lossy(&said).trim().to_owned();
     Error::Bwrap {
-        cure: cure(&words),
+        cure: cure(&words, probe::situation(bwrap)),
         words,
-    }
-}
-
-/// What to do about a failure of bubblewrap, from its own words.
-pub fn cure(words: &str) -> &'static str {
-    let has = |part: &str| words.contains(part);
-    if has("setting up uid map") || has("RTM_NEWADDR") {
-        "this host restricts unprivileged user namespaces: with AppArmor (Ubuntu 24.04), give bwrap a \
-         profile that allows `userns`"
-    } else if has("No permissions to creat")
-        || has("Creating new namespace failed")
-        || has("user namespace")
-    {
-        "this host does not let this user make user namespaces: allow them (user.max_user_namespaces \
-         above 0; in a container, a seccomp profile that permits unshare)"
-    } else if has("mount proc") {
-        "this container masks /proc, so that a fresh one cannot be mounted: run it with an unmasked /proc, or set \
-         enableWeakerNestedSandbox, which shows the command the container's processes"
-    } else if has("Unknown option") {
-        "this bubblewrap is too old: version 0.8 or later is needed"
-    } else if has("execvp /proc/self/fd") {
-        "denyRead hides the loader or the libraries that srt itself needs: allow reading /lib, /lib64 and /usr/lib, \
-         or use a static build"
-    } else if has("Can't chdir") {
-        "the working directory is not visible under this policy: start in another one, or allow reading it"
-    } else {
-        "run with --dry-run to see what it was asked to do"
     }
 }

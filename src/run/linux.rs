@@ -140,7 +140,7 @@ fn supervise(
     match std::mem::replace(&mut course.stage, Stage::Starting) {
         Stage::Ended(status) => Ok(Ending::Told(status)),
         Stage::Failed(text) => Err(Error::Stage(text)),
-        Stage::Starting => Err(failed(&mut started.words)),
+        Stage::Starting => Err(failed(&mut started.words, &started.program)),
         // bubblewrap or the stage was killed from outside.
         Stage::Going | Stage::Running => {
             use std::os::unix::process::ExitStatusExt;

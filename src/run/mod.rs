@@ -2,8 +2,13 @@
 //! pure rooms, and does what they say.
 #![forbid(unsafe_code)]
 
+#[cfg(target_os = "linux")]
+pub mod attack;
+#[cfg(target_os = "linux")]
 pub mod bubblewrap;
 pub mod connect;
+#[cfg(target_os = "linux")]
+pub mod doctor;
 pub mod facts;
 pub mod guard;
 #[cfg(target_os = "linux")]

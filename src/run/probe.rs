@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::emit::cures::Situation;
 use crate::error::Error;
 use crate::limits::SETTINGS_BYTES;
 use crate::parse::settings::{self, Settings};
@@ -97,6 +98,22 @@ pub fn host() -> io::Result<Host> {
         },
         streams,
     })
+}
+
+/// What a failure of bubblewrap may come from.
+pub fn situation(bwrap: &Path) -> Situation {
+    let says = |path: &str, what: &str| {
+        fs::read_to_string(path).is_ok_and(|text| text.to_lowercase().contains(what))
+    };
+    Situation {
+        superuser: sys::host::uid() == 0,
+        setuid: fs::metadata(bwrap).is_ok_and(|m| m.permissions().mode() & 0o4000 != 0),
+        wsl: says("/proc/version", "microsoft"),
+        apparmor: says(
+            "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+            "1",
+        ),
+    }
 }
 
 /// The home directory; an empty HOME is none.

@@ -5,6 +5,7 @@
 //! checked, and errors are `io::Error` with the kernel's errno.
 #![allow(unsafe_code)]
 
+pub mod attack;
 pub mod dir;
 pub mod fd;
 pub mod host;

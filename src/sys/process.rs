@@ -20,6 +20,10 @@ impl Pid {
     pub fn new(number: i32) -> Self {
         Self(number)
     }
+
+    pub(super) fn number(self) -> i32 {
+        self.0
+    }
 }
 
 /// How a process ended.
