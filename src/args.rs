@@ -43,6 +43,8 @@ pub struct Doctor {
     pub settings: Option<OsString>,
     /// For whom the answer is.
     pub format: Format,
+    /// Layers that are left out, for tests.
+    pub without: Vec<Layer>,
 }
 
 /// For whom an answer is.
@@ -198,7 +200,11 @@ pub fn action(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, S
         (true, Some(word)) => return Err(format!("--doctor runs no command ({word:?})")),
         (true, None) => {
             let format = if json { Format::Json } else { Format::Text };
-            return Ok(Action::Doctor(Doctor { settings, format }));
+            return Ok(Action::Doctor(Doctor {
+                settings,
+                format,
+                without,
+            }));
         }
         (false, _) if json => return Err("--json goes with --doctor".into()),
         (false, None) => return Err("no command given".into()),
@@ -213,14 +219,23 @@ pub fn action(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, S
     }))
 }
 
+impl Layer {
+    /// As the option has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mounts => "mounts",
+            Self::Landlock => "landlock",
+            Self::Seccomp => "seccomp",
+        }
+    }
+}
+
 fn layer(parser: &mut lexopt::Parser) -> Result<Layer, String> {
     let name = parser.value().map_err(|e| e.to_string())?;
-    match name.to_str() {
-        Some("mounts") => Ok(Layer::Mounts),
-        Some("landlock") => Ok(Layer::Landlock),
-        Some("seccomp") => Ok(Layer::Seccomp),
-        _ => Err("--without takes mounts, landlock or seccomp".into()),
-    }
+    let all = [Layer::Mounts, Layer::Landlock, Layer::Seccomp];
+    all.into_iter()
+        .find(|layer| name == layer.name())
+        .ok_or_else(|| "--without takes mounts, landlock or seccomp".into())
 }
 
 fn shown(arg: &lexopt::Arg<'_>) -> String {

@@ -131,8 +131,9 @@ fn gets_through_policy(who: Who, attack: &str, without: &[&str], more: &str) -> 
     scratch.dir("w/.git/objects");
     scratch.dir("w/.git/refs");
     scratch.file("exchange.py", EXCHANGE);
-    let policy =
-        scratch.policy(r#"{"filesystem": {"allowWrite": ["@/w"], "denyWrite": ["@/w/deny"]}}"#);
+    let policy = scratch.policy(&format!(
+        r#"{{"filesystem": {{"allowWrite": ["@/w"], "denyWrite": ["@/w/deny"]}}{more}}}"#
+    ));
     if who == Who::Nobody {
         let mut command = Command::new("chown");
         command.args(["-R", "65534:65534"]).arg(scratch.path(""));

@@ -48,7 +48,7 @@ const fn attack(
 
 use Guarantee::{FsRead, FsWrite, Net, Proc, Unix};
 
-/// All of them, by guarantee; the last of each that takes a namespace comes last.
+/// All of them, by guarantee.
 pub const ATTACKS: &[Attack] = &[
     attack(FsWrite, "make a file outside", |t| {
         File::create_new(t.lab.join("outside/new")).map(drop)
@@ -59,13 +59,16 @@ pub const ATTACKS: &[Attack] = &[
             .open(t.lab.join("outside/file"))?
             .write_all(b"x")
     }),
-    attack(FsWrite, "remove a file outside", |t| {
-        fs::remove_file(t.lab.join("outside/file"))
-    }),
     attack(FsWrite, "change permissions outside", |t| {
         calls::chmod(t.lab.join("outside/file").as_os_str().as_bytes())
     }),
+    attack(FsWrite, "remove a file outside", |t| {
+        fs::remove_file(t.lab.join("outside/file"))
+    }),
     attack(FsWrite, "write standard input, opened again", |_| {
+        if !fs::metadata("/proc/self/fd/0")?.is_file() {
+            return Err(io::Error::other("srt refuses such an input beforehand"));
+        }
         OpenOptions::new()
             .append(true)
             .open("/proc/self/fd/0")?

@@ -15,7 +15,7 @@ use miniserde::{Serialize, json};
 use super::attack::{ATTACKS, THROUGH};
 use super::leftovers::Temporary;
 use super::probe;
-use crate::args::{Doctor, Format};
+use crate::args::{Doctor, Format, Layer};
 use crate::error::{Error, While};
 use crate::parse::settings::{Guarantee, Processes, Settings, UnixSockets, UserNamespaces};
 use crate::policy::Host;
@@ -70,7 +70,7 @@ pub fn examine(doctor: &Doctor) -> Result<(String, u8), Error> {
     let host = probe::host().doing("looking at the standard streams")?;
     let bubblewrap = probe::bwrap(settings.bwrap_path.as_deref());
     let (results, problem) = match &bubblewrap {
-        Ok(_) => attacked(&settings, &host)?,
+        Ok(_) => attacked(&settings, &host, &doctor.without)?,
         Err(error) => (Vec::new(), Some(error.to_string())),
     };
     let guarantees: Vec<Finding> = given(&settings, &host)
@@ -136,7 +136,11 @@ fn finding(given: Given, settings: &Settings, results: &Results) -> Finding {
 
 /// Makes something to attack, and attacks it from inside a sandbox whose policy protects
 /// it, with what `settings` give up; the results, or why there was no sandbox.
-fn attacked(settings: &Settings, host: &Host) -> Result<(Results, Option<String>), Error> {
+fn attacked(
+    settings: &Settings,
+    host: &Host,
+    without: &[Layer],
+) -> Result<(Results, Option<String>), Error> {
     let temporary = Temporary::new(&env::temp_dir()).doing(DOING)?;
     let lab = temporary.inner();
     let before = prepare(lab).doing(DOING)?;
@@ -146,13 +150,15 @@ fn attacked(settings: &Settings, host: &Host) -> Result<(Results, Option<String>
     unix.set_nonblocking(true).doing(DOING)?;
     let port = tcp.local_addr().doing(DOING)?.port();
     fs::write(lab.join("settings"), policy(lab, settings)).doing(DOING)?;
-    let stdin = if landlock_holds_files(settings, host) {
+    let landlock = landlock_holds_files(settings, host) && !without.contains(&Layer::Landlock);
+    let stdin = if landlock {
         Stdio::from(File::open(lab.join("outside/file")).doing(DOING)?)
     } else {
         // srt itself refuses such a standard input there.
         Stdio::null()
     };
     let out = Command::new("/proc/self/exe")
+        .args(without.iter().flat_map(|layer| ["--without", layer.name()]))
         .arg("-s")
         .arg(lab.join("settings"))
         .args(["/proc/self/exe", "--stage", "attack"])
