@@ -79,6 +79,15 @@ fn stage(socket: &OwnedFd, inherited: &Inherited) -> Step<u8> {
         sys::fd::close_all_but(&[socket.as_fd(), signals.as_fd()]),
     )?;
     recheck::inside(&launch.checks).map_err(|e| ("looking at the mounts", io::Error::other(e)))?;
+    let bare = step(
+        "looking at the capabilities",
+        sys::process::has_no_capabilities(),
+    )?;
+    if !bare {
+        // bubblewrap goes on where the kernel keeps it from dropping one.
+        let left = io::Error::other("some are left");
+        return Err(("looking at the capabilities", left));
+    }
     step("becoming undumpable", sys::process::set_undumpable())?;
     step("setting no_new_privs", sys::seccomp::no_new_privs())?;
     if let Some(rules) = &launch.landlock {

@@ -122,6 +122,33 @@ pub fn kill_and_wait(pid: Pid, still: impl Fn() -> bool) -> io::Result<bool> {
     Ok(true)
 }
 
+/// The last capability number that is asked about; a kernel knows fewer.
+const CAPABILITIES: libc::c_ulong = 63;
+
+/// Whether this process has no capability, and none that an exec could give it: in its
+/// permitted, effective and inheritable sets, and in its bounding set (capabilities(7)).
+pub fn has_no_capabilities() -> io::Result<bool> {
+    // _LINUX_CAPABILITY_VERSION_3 and this process; then three words, twice.
+    let header: [u32; 2] = [0x2008_0522, 0];
+    let mut sets = [0u32; 6];
+    // SAFETY: header and sets have the layout of version 3, and outlive the call.
+    cerr(unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), sets.as_mut_ptr()) })?;
+    if sets != [0; 6] {
+        return Ok(false);
+    }
+    for capability in 0..=CAPABILITIES {
+        // SAFETY: takes integers only.
+        match cerr(unsafe { libc::prctl(libc::PR_CAPBSET_READ, capability, 0, 0, 0) }) {
+            Ok(0) => {}
+            Ok(_) => return Ok(false),
+            // No such capability, so none above it.
+            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => break,
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(true)
+}
+
 /// What a process may be bounded by (getrlimit(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {

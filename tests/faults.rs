@@ -1,0 +1,352 @@
+//! Whatever fails while the sandbox comes up, and whenever it is killed: the command has
+//! not run with a layer missing, and nothing stays behind.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Read;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use support::{
+    Scratch, Who, assert_status, everyone, finish, is_alive, is_recorded, outside, snapshot, srt,
+    text,
+};
+
+/// Calls that make a layer, or check one: each of theirs is failed.
+const LAYERS: &[&str] = &[
+    "prctl",
+    "seccomp",
+    "landlock_create_ruleset",
+    "landlock_add_rule",
+    "landlock_restrict_self",
+    "close_range",
+    "setrlimit",
+    "prlimit64",
+    "bind",
+    "listen",
+    "sendmsg",
+    "recvmsg",
+    "openat2",
+    "statx",
+    "mount_setattr",
+    "move_mount",
+    "open_tree",
+    "setns",
+    "clone",
+    "clone3",
+    "fork",
+    "dup2",
+    "signalfd4",
+    "rt_sigprocmask",
+    "pidfd_open",
+    "memfd_create",
+    "flock",
+    "execve",
+    "capset",
+    "unshare",
+    "mount",
+    "umount2",
+    "pivot_root",
+];
+
+/// Calls without which nobody gets anywhere, and whose end is not an error.
+const NOT_FAILED: &[&str] = &[
+    "exit_group",
+    "exit",
+    "rt_sigreturn",
+    "restart_syscall",
+    "mmap",
+    "brk",
+    "arch_prctl",
+];
+
+/// A directory with everything the probe looks at, and `srt` to run it, with `before`
+/// in front (strace and its options).
+struct Bench {
+    scratch: Scratch,
+    listener: TcpListener,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let scratch = Scratch::new();
+        for name in ["o/f", "h/secret", "w/.git/HEAD", "w/.git/config"] {
+            scratch.file(name, "x");
+        }
+        for name in ["w/deny", "w/.git/hooks", "w/.git/objects", "w/.git/refs"] {
+            scratch.dir(name);
+        }
+        scratch.policy(r#"{"filesystem": {"allowWrite": ["@/w"], "denyWrite": ["@/w/deny"], "denyRead": ["@/h"]}}"#);
+        let mut cc = Command::new("cc");
+        cc.args(["-O1", "-static", "-o"]).arg(scratch.path("probe"));
+        cc.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/probe.c"));
+        let out = finish(cc);
+        assert!(out.status.success(), "{}", text(&out.stderr));
+        outside(Who::Me, &scratch.path(""), "chmod -R a+rwX .");
+        Self {
+            scratch,
+            listener: TcpListener::bind("127.0.0.1:0").unwrap(),
+        }
+    }
+
+    fn run(&self, who: Who, before: &[&str]) -> std::process::Output {
+        let inner = srt(who, &self.scratch.path(""));
+        let mut command = Command::new("timeout");
+        command.args(["-s", "KILL", "60"]);
+        // strace comes behind the change of user: what it starts, it may trace.
+        let words: Vec<_> = inner.get_args().collect();
+        match who {
+            Who::Me => command.args(before).arg(inner.get_program()),
+            Who::Nobody => command
+                .arg(inner.get_program())
+                .args(&words[..words.len() - 1])
+                .args(before)
+                .arg(words[words.len() - 1]),
+        };
+        command.args(["-s", "policy.json", "./probe"]);
+        command.arg(self.listener.local_addr().unwrap().port().to_string());
+        command.arg(std::process::id().to_string());
+        command
+            .current_dir(self.scratch.path(""))
+            .env("HOME", self.scratch.path(""));
+        command.stdin(Stdio::from(
+            fs::File::open(self.scratch.path("o/f")).unwrap(),
+        ));
+        finish(command)
+    }
+}
+
+/// How often srt, the stage or the guard makes each call, at most.
+fn calls(log: &str) -> BTreeMap<String, usize> {
+    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut ours: BTreeSet<&str> = BTreeSet::new();
+    for line in log.lines() {
+        let Some((pid, rest)) = line.split_once(' ') else {
+            continue;
+        };
+        let Some((name, arguments)) = rest.trim_start().split_once('(') else {
+            continue;
+        };
+        if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            continue;
+        }
+        if ours.is_empty() || name == "execve" && arguments.contains("--stage") {
+            ours.insert(pid);
+        }
+        if name == "execve" && arguments.contains("./probe\"]") {
+            ours.remove(pid);
+        }
+        *counts.entry((pid, name)).or_default() += 1;
+    }
+    let mut most = BTreeMap::new();
+    for ((pid, name), count) in counts {
+        if ours.contains(pid) || LAYERS.contains(&name) {
+            let known: &mut usize = most.entry(name.to_owned()).or_default();
+            *known = count.max(*known);
+        }
+    }
+    most
+}
+
+#[test]
+fn in_no_case_has_the_command_run_with_a_layer_missing() {
+    let bench = Bench::new();
+    for who in everyone() {
+        let out = bench.run(who, &[]);
+        assert_eq!(text(&out.stdout), "PROBE\n", "{}", text(&out.stderr));
+    }
+    let log = bench.scratch.file("log", "");
+    let out = bench.run(
+        Who::Me,
+        &["strace", "-f", "-qq", "-o", log.to_str().unwrap()],
+    );
+    assert_eq!(text(&out.stdout), "PROBE\n", "{}", text(&out.stderr));
+    let calls = calls(&fs::read_to_string(&log).unwrap());
+    let mut cases = Vec::new();
+    for (name, count) in &calls {
+        if NOT_FAILED.contains(&name.as_str()) {
+            continue;
+        }
+        let layer = LAYERS.contains(&name.as_str());
+        let whens: Vec<usize> = match (layer, *count) {
+            (true, count @ 0..=12) => (1..=count).collect(),
+            // The stage comes last: it is what bubblewrap's child has become.
+            (true, count) => [1, 2, count / 2]
+                .into_iter()
+                .chain(count - 5..=count)
+                .collect(),
+            (false, count) => BTreeSet::from([1, count]).into_iter().collect(),
+        };
+        for when in whens {
+            let errors = match layer && when == *count {
+                true => &["EPERM", "ENOSYS"][..],
+                false => &["EPERM"],
+            };
+            for error in errors {
+                cases.push(format!("inject={name}:error={error}:when={when}"));
+            }
+        }
+    }
+    assert!(
+        calls.contains_key("landlock_restrict_self")
+            && calls.contains_key("seccomp")
+            && cases.len() > 150,
+        "{calls:?}"
+    );
+    let (next, ran) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let users = everyone();
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let bench = Bench::new();
+                while let Some((at, case)) = {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    cases.get(at).map(|c| (at, c))
+                } {
+                    let who = users[at % users.len()];
+                    let out =
+                        bench.run(who, &["strace", "-f", "-qq", "-o", "/dev/null", "-e", case]);
+                    let (stdout, stderr) = (text(&out.stdout), text(&out.stderr));
+                    assert!(
+                        !stdout.contains("LAYER"),
+                        "{case} as {who:?}: {stdout}{stderr}"
+                    );
+                    assert_ne!(
+                        out.status.code(),
+                        Some(137),
+                        "{case} as {who:?}: did not end"
+                    );
+                    if stdout.starts_with("PROBE") {
+                        ran.fetch_add(1, Ordering::Relaxed);
+                    } else {
+                        assert_ne!(out.status.code(), Some(0), "{case} as {who:?}: {stderr}");
+                    }
+                }
+            });
+        }
+    });
+    let ran = ran.into_inner();
+    assert!(
+        ran > 10 && ran < cases.len(),
+        "{ran} of {} ran",
+        cases.len()
+    );
+}
+
+/// A generator whose every number is known from its seed (xorshift64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+/// What a run could leave on the host, but for files.
+fn traces(own: &Path) -> BTreeMap<&'static str, Vec<String>> {
+    let lines = |path: &str| -> Vec<String> {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    };
+    let list = |path: &str| -> Vec<String> {
+        let entries = fs::read_dir(path).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries
+            .map(|e| e.file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    };
+    let segments = |path: &str| {
+        let lines = lines(path).into_iter().skip(1);
+        let keys = lines.map(|l| l.split_whitespace().take(2).collect::<Vec<_>>().join(" "));
+        keys.collect()
+    };
+    BTreeMap::from([
+        ("mounts", lines("/proc/self/mountinfo")),
+        ("shared memory files", list("/dev/shm")),
+        ("shared memory", segments("/proc/sysvipc/shm")),
+        ("semaphores", segments("/proc/sysvipc/sem")),
+        ("queues", segments("/proc/sysvipc/msg")),
+        ("cgroups", list("/sys/fs/cgroup")),
+        ("temporary directories", list(own.to_str().unwrap())),
+    ])
+}
+
+fn end(child: &mut Child, how: u64) {
+    let id = child.id().to_string();
+    // A share of the time it is bubblewrap that is killed.
+    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+    let (signal, pid) = match (how, children.split_whitespace().next()) {
+        (0, Some(bwrap)) => ("-KILL", bwrap.to_owned()),
+        (1, _) => ("-HUP", id),
+        (2, _) => ("-TERM", id),
+        _ => ("-KILL", id),
+    };
+    let _ = Command::new("kill")
+        .args([signal, &pid])
+        .stderr(Stdio::null())
+        .status();
+    let _ = child.wait();
+}
+
+#[test]
+fn two_hundred_runs_killed_at_random_moments_leave_nothing() {
+    let seed = u64::from(std::process::id()) << 20 | 1;
+    let mut random = Random(seed);
+    for who in everyone() {
+        let scratch = Scratch::new();
+        fs::set_permissions(scratch.path(""), fs::Permissions::from_mode(0o777)).unwrap();
+        let temporary = Scratch::new();
+        let own = temporary.path("");
+        let policy = scratch.policy(r#"{"filesystem": {"allowWrite": ["@"]}}"#);
+        let (files, before) = (snapshot(&scratch.path("")), traces(&own));
+        let marker = format!("7{}{}", std::process::id(), who as u8);
+        let script = format!(
+            "echo x > /dev/shm/x; ipcmk -M 4096 -S 1 -Q > /dev/null; sleep {marker} & sleep {marker}"
+        );
+        for _ in 0..100 {
+            let mut command = srt(who, &scratch.path(""));
+            command.arg("-s").arg(&policy).args(["-c", &script]);
+            command.env("TMPDIR", &own);
+            command.stdout(Stdio::piped()).stderr(Stdio::null());
+            let mut child = command.spawn().unwrap();
+            thread::sleep(Duration::from_micros(random.below(40_000)));
+            end(&mut child, random.below(8));
+            // Whoever still holds the other end is alive.
+            let mut rest = Vec::new();
+            child.stdout.take().unwrap().read_to_end(&mut rest).unwrap();
+        }
+        let until = Instant::now() + Duration::from_secs(1);
+        while is_alive(&marker) {
+            assert!(Instant::now() < until, "processes are left, seed {seed}");
+            thread::yield_now();
+        }
+        // What a killed run leaves, the next one clears.
+        let mut command = srt(who, &scratch.path(""));
+        command
+            .env("TMPDIR", &own)
+            .arg("-s")
+            .arg(&policy)
+            .arg("true");
+        assert_status(&finish(command), 0);
+        support::assert_unchanged(&scratch.path(""), &files, &format!("seed {seed}"));
+        assert!(
+            !is_recorded(&scratch.path("")),
+            "a record is left, seed {seed}"
+        );
+        for (what, then) in traces(&own) {
+            let new: Vec<_> = then.iter().filter(|t| !before[what].contains(t)).collect();
+            assert!(new.is_empty(), "{what}: {new:?}, seed {seed}");
+        }
+    }
+}
