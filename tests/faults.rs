@@ -8,6 +8,7 @@ use std::fs;
 use std::io::Read;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -99,7 +100,7 @@ impl Bench {
     fn run(&self, who: Who, before: &[&str]) -> std::process::Output {
         let inner = srt(who, &self.scratch.path(""));
         let mut command = Command::new("timeout");
-        command.args(["-s", "KILL", "60"]);
+        command.args(["-s", "KILL", "30"]);
         // strace comes behind the change of user: what it starts, it may trace.
         let words: Vec<_> = inner.get_args().collect();
         match who {
@@ -218,11 +219,9 @@ fn in_no_case_has_the_command_run_with_a_layer_missing() {
                         !stdout.contains("LAYER"),
                         "{case} as {who:?}: {stdout}{stderr}"
                     );
-                    assert_ne!(
-                        out.status.code(),
-                        Some(137),
-                        "{case} as {who:?}: did not end"
-                    );
+                    // Rust's runtime may abort; it was the time that killed it.
+                    let hung = out.status.signal() == Some(9);
+                    assert!(!hung, "{case} as {who:?}: did not end");
                     if stdout.starts_with("PROBE") {
                         ran.fetch_add(1, Ordering::Relaxed);
                     } else {

@@ -15,7 +15,7 @@ use super::plan::Plan;
 use super::ready::{self, Ready};
 use crate::args::Verbosity;
 use crate::error::{Error, While};
-use crate::limits::{DRAIN, WALL_GRACE};
+use crate::limits::{DRAIN, LINGER, WALL_GRACE};
 use crate::reactor::Reactor;
 use crate::reactor::resolver::HelperProgram;
 use crate::sys;
@@ -32,11 +32,32 @@ const CHILD: u32 = 2;
 /// # Errors
 /// The sandbox did not come up, or the loop broke: the command's end is not known.
 pub fn run(plan: Plan, verbosity: Verbosity) -> Result<u8, Error> {
-    let mut signals = Signals::new(&FORWARDED).doing("blocking signals")?;
     let terminal = Terminal::open();
     let foreground = terminal.as_ref().is_some_and(Terminal::is_ours);
+    let stops = match terminal {
+        Some(_) => Stops::WithCommand,
+        None => Stops::WhenTold,
+    };
+    let ending = drive(&plan, verbosity, stops);
+    if !matches!(ending, Ok(Ending::Told(_))) {
+        // Nobody has said that all is over inside.
+        let ended = orphans::end(plan.temporary.run()).doing("ending what was left running");
+        ending.as_ref().map_or(Ok(()), |_| ended)?;
+    }
+    if let Some(terminal) = terminal.filter(|_| foreground) {
+        // One that has hung up has no foreground.
+        let _ = terminal.take_back();
+    }
+    ending.map(|ending| match ending {
+        Ending::Told(status) | Ending::Cut(status) => status,
+    })
+}
+
+/// From the start of bubblewrap to its end.
+fn drive(plan: &Plan, verbosity: Verbosity, stops: Stops) -> Result<Ending, Error> {
+    let mut signals = Signals::new(&FORWARDED).doing("blocking signals")?;
     let published = ready::publish(&plan.policy.ports)?;
-    let started = spawn(&plan)?;
+    let started = spawn(plan)?;
     let descriptors = sys::host::raise_descriptor_limit().doing("raising the descriptor limit")?;
     let helper = HelperProgram {
         path: PathBuf::from("/proc/self/exe"),
@@ -53,22 +74,10 @@ pub fn run(plan: Plan, verbosity: Verbosity) -> Result<u8, Error> {
     reactor
         .watch(started.pidfd.as_fd(), CHILD)
         .doing("watching bubblewrap")?;
-    let mut ready = Ready::new(&plan, published);
+    let mut ready = Ready::new(plan, published);
     let wall = plan.policy.limits.wall_seconds.map(Duration::from_secs);
-    let stops = match terminal {
-        Some(_) => Stops::WithCommand,
-        None => Stops::WhenTold,
-    };
     let mut course = Course::new(wall, stops);
-    let ending = supervise(started, &mut signals, &mut reactor, &mut ready, &mut course);
-    if !matches!(ending, Ok(Ending::Told(_))) {
-        // Nobody has said that all is over inside.
-        orphans::end(plan.temporary.run()).doing("ending what was left running")?;
-    }
-    if let Some(terminal) = terminal.filter(|_| foreground) {
-        // One that has hung up has no foreground.
-        let _ = terminal.take_back();
-    }
+    let ending = supervise(started, &mut signals, &mut reactor, &mut ready, &mut course)?;
     let denied = reactor.violations();
     if verbosity == Verbosity::Debug || io::stderr().is_terminal() {
         for violation in denied.iter() {
@@ -78,9 +87,7 @@ pub fn run(plan: Plan, verbosity: Verbosity) -> Result<u8, Error> {
             say(&format!("{} more refusals were not kept", denied.dropped()));
         }
     }
-    ending.map(|ending| match ending {
-        Ending::Told(status) | Ending::Cut(status) => status,
-    })
+    Ok(ending)
 }
 
 /// How a run ended: its status.
@@ -114,7 +121,7 @@ fn supervise(
     let mut gone = false;
     while !gone {
         reactor
-            .turn(course.due, &mut events)
+            .turn(course.next_due(), &mut events)
             .doing("waiting for events")?;
         events.sort_unstable();
         for which in events.drain(..) {
@@ -128,6 +135,11 @@ fn supervise(
             }
         }
         course.enforce_time(&started.socket);
+        if course.over.is_some_and(|over| over <= Instant::now()) {
+            // All is over inside, and bubblewrap has not noticed. It may end meanwhile.
+            let _ = started.child.kill();
+            course.over = None;
+        }
         while reactor.wants_inside() {
             // A stage that is gone needs no connections.
             let _ = sys::fd::send(started.socket.as_fd(), &[SOCKET], &[]);
@@ -186,6 +198,8 @@ struct Course {
     /// When it is ended, and what ends it.
     due: Option<Instant>,
     last: i32,
+    /// When bubblewrap is ended, because the stage has.
+    over: Option<Instant>,
 }
 
 impl Course {
@@ -197,7 +211,12 @@ impl Course {
             wall,
             due: None,
             last: TERMINATE,
+            over: None,
         }
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        self.due.into_iter().chain(self.over).min()
     }
 
     /// Reads all the stage has said.
@@ -223,7 +242,10 @@ impl Course {
                 }
             };
             match buffer.get(..length) {
-                None | Some([]) => break,
+                None | Some([]) => {
+                    self.over.get_or_insert_with(|| Instant::now() + LINGER);
+                    break;
+                }
                 Some([LISTENING]) if matches!(self.stage, Stage::Starting) => {
                     ready.make(passed, reactor)?;
                     sys::fd::send(socket.as_fd(), &[GO], &[]).doing("starting the command")?;
@@ -239,7 +261,10 @@ impl Course {
                 }
                 Some([CONTINUED]) => stopped = false,
                 Some([SOCKET]) => passed.into_iter().for_each(|fd| reactor.take_inside(fd)),
-                Some([ENDED, status]) => self.stage = Stage::Ended(*status),
+                Some([ENDED, status]) => {
+                    self.stage = Stage::Ended(*status);
+                    self.due = None;
+                }
                 Some([FAILED, text @ ..]) => {
                     self.stage = Stage::Failed(String::from_utf8_lossy(text).into_owned());
                 }
