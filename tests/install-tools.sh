@@ -15,7 +15,7 @@ package() {
     case "$1" in
         bwrap) echo bubblewrap ;;
         ip) if [ "$2" = dnf ]; then echo iproute; else echo iproute2; fi ;;
-        nsenter | setpriv) echo util-linux ;;
+        nsenter | setpriv | setsid | unshare | ipcmk) echo util-linux ;;
         cc) echo gcc ;;
         ssh) if [ "$2" = apt-get ]; then echo openssh-client; else echo openssh; fi ;;
         sshd) if [ "$2" = apt-get ]; then echo openssh-server; else echo openssh; fi ;;

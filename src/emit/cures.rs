@@ -25,7 +25,7 @@ pub fn cure(words: &str, host: Situation) -> &'static str {
         "AppArmor lets no program make user namespaces but those with a profile that says so (Ubuntu 23.10 and \
          later): install the profile `bwrap-userns-restrict` of apparmor-profiles, or give bwrap one that allows \
          `userns`"
-    } else if has("setting up uid map") && host.superuser {
+    } else if has("setting up uid map: Operation not permitted") && host.superuser {
         "to map the superuser into a user namespace takes CAP_SETFCAP (Linux 5.12 and later), which this container \
          does not have: add it, or run srt as another user"
     } else if has("setting up uid map") || has("RTM_NEWADDR") {
