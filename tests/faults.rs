@@ -68,11 +68,24 @@ const NOT_FAILED: &[&str] = &[
     "arch_prctl",
 ];
 
-/// A directory with everything the probe looks at, and `srt` to run it, with `before`
-/// in front (strace and its options).
+/// Whom strace watches. It counts for each process by itself: what srt calls as well
+/// would fail there first, and the stage would never come to it.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Watched {
+    /// Nobody.
+    Nobody,
+    /// srt, and all it starts.
+    Srt,
+    /// bubblewrap, the stage and the command.
+    Stage,
+}
+
+/// A directory with everything the probe looks at, and `srt` to run it.
 struct Bench {
     scratch: Scratch,
     listener: TcpListener,
+    strace: String,
+    bwrap: String,
 }
 
 impl Bench {
@@ -84,7 +97,15 @@ impl Bench {
         for name in ["w/deny", "w/.git/hooks", "w/.git/objects", "w/.git/refs"] {
             scratch.dir(name);
         }
-        scratch.policy(r#"{"filesystem": {"allowWrite": ["@/w"], "denyWrite": ["@/w/deny"], "denyRead": ["@/h"]}}"#);
+        let rules = r#""filesystem": {"allowWrite": ["@/w"], "denyWrite": ["@/w/deny"], "denyRead": ["@/h"]}"#;
+        let policy = scratch.policy(&format!(r#"{{{rules}, "bwrapPath": "@/bwrap"}}"#));
+        fs::rename(policy, scratch.path("staged.json")).unwrap();
+        scratch.policy(&format!("{{{rules}}}"));
+        let which = |name: &str| {
+            let out = outside(Who::Me, &scratch.path(""), &format!("command -v {name}"));
+            text(&out.stdout).trim_end().to_owned()
+        };
+        let (strace, bwrap) = (which("strace"), which("bwrap"));
         let mut cc = Command::new("cc");
         cc.args(["-O1", "-static", "-o"]).arg(scratch.path("probe"));
         cc.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/probe.c"));
@@ -94,13 +115,29 @@ impl Bench {
         Self {
             scratch,
             listener: TcpListener::bind("127.0.0.1:0").unwrap(),
+            strace,
+            bwrap,
         }
     }
 
-    fn run(&self, who: Who, before: &[&str]) -> std::process::Output {
+    /// Runs the probe; strace is told `options`.
+    fn run(&self, who: Who, watched: Watched, options: &[&str]) -> std::process::Output {
         let inner = srt(who, &self.scratch.path(""));
         let mut command = Command::new("timeout");
-        command.args(["-s", "KILL", "30"]);
+        command.args(["-s", "KILL", "15"]);
+        let options = [&["-f", "-qq"], options].concat();
+        let mut before: Vec<&str> = Vec::new();
+        let mut policy = "policy.json";
+        match watched {
+            Watched::Nobody => {}
+            Watched::Srt => before = [&[self.strace.as_str()], options.as_slice()].concat(),
+            Watched::Stage => {
+                policy = "staged.json";
+                let (strace, bwrap, options) = (&self.strace, &self.bwrap, options.join(" "));
+                let script = format!("#!/bin/sh\nexec {strace} {options} {bwrap} \"$@\"\n");
+                self.scratch.file("bwrap", &script);
+            }
+        }
         // strace comes behind the change of user: what it starts, it may trace.
         let words: Vec<_> = inner.get_args().collect();
         match who {
@@ -111,7 +148,7 @@ impl Bench {
                 .args(before)
                 .arg(words[words.len() - 1]),
         };
-        command.args(["-s", "policy.json", "./probe"]);
+        command.args(["-s", policy, "./probe"]);
         command.arg(self.listener.local_addr().unwrap().port().to_string());
         command.arg(std::process::id().to_string());
         command
@@ -124,10 +161,12 @@ impl Bench {
     }
 }
 
-/// How often srt, the stage or the guard makes each call, at most.
-fn calls(log: &str) -> BTreeMap<String, usize> {
+/// The first and the last time that one of our processes makes each call, as strace
+/// counts: the stage goes on where bubblewrap's child was.
+fn calls(log: &str, watched: Watched) -> BTreeMap<String, (usize, usize)> {
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     let mut ours: BTreeSet<&str> = BTreeSet::new();
+    let mut found: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for line in log.lines() {
         let Some((pid, rest)) = line.split_once(' ') else {
             continue;
@@ -138,94 +177,100 @@ fn calls(log: &str) -> BTreeMap<String, usize> {
         if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
             continue;
         }
-        if ours.is_empty() || name == "execve" && arguments.contains("--stage") {
+        let first = counts.is_empty() && watched == Watched::Srt;
+        let count: &mut usize = counts.entry((pid, name)).or_default();
+        *count += 1;
+        if ours.contains(pid) || watched == Watched::Srt && LAYERS.contains(&name) {
+            let known = found.entry(name.to_owned()).or_insert((*count, *count));
+            *known = (known.0.min(*count), known.1.max(*count));
+        }
+        if first || name == "execve" && arguments.starts_with("\"/proc/self/") {
             ours.insert(pid);
         }
         if name == "execve" && arguments.contains("./probe\"]") {
             ours.remove(pid);
         }
-        *counts.entry((pid, name)).or_default() += 1;
     }
-    let mut most = BTreeMap::new();
-    for ((pid, name), count) in counts {
-        if ours.contains(pid) || LAYERS.contains(&name) {
-            let known: &mut usize = most.entry(name.to_owned()).or_default();
-            *known = count.max(*known);
+    found
+}
+
+/// How strace is told to fail a call that is made these times.
+fn faults(name: &str, (first, last): (usize, usize)) -> Vec<String> {
+    if NOT_FAILED.contains(&name) {
+        return Vec::new();
+    }
+    let layer = LAYERS.contains(&name);
+    let mut whens = BTreeSet::from([first, last]);
+    if layer && last - first < 12 {
+        whens.extend(first..=last);
+    } else if layer {
+        whens.extend(
+            [first + 1, (first + last) / 2]
+                .into_iter()
+                .chain(last - 5..=last),
+        );
+    }
+    let mut faults = Vec::new();
+    for when in whens {
+        faults.push(format!("inject={name}:error=EPERM:when={when}"));
+        if layer && when == last {
+            faults.push(format!("inject={name}:error=ENOSYS:when={when}"));
         }
     }
-    most
+    faults
 }
 
 #[test]
 fn in_no_case_has_the_command_run_with_a_layer_missing() {
     let bench = Bench::new();
     for who in everyone() {
-        let out = bench.run(who, &[]);
+        let out = bench.run(who, Watched::Nobody, &[]);
         assert_eq!(text(&out.stdout), "PROBE\n", "{}", text(&out.stderr));
     }
-    let log = bench.scratch.file("log", "");
-    let out = bench.run(
-        Who::Me,
-        &["strace", "-f", "-qq", "-o", log.to_str().unwrap()],
-    );
-    assert_eq!(text(&out.stdout), "PROBE\n", "{}", text(&out.stderr));
-    let calls = calls(&fs::read_to_string(&log).unwrap());
     let mut cases = Vec::new();
-    for (name, count) in &calls {
-        if NOT_FAILED.contains(&name.as_str()) {
-            continue;
+    for watched in [Watched::Srt, Watched::Stage] {
+        let log = bench.scratch.file("log", "");
+        let out = bench.run(Who::Me, watched, &["-o", log.to_str().unwrap()]);
+        assert_eq!(text(&out.stdout), "PROBE\n", "{}", text(&out.stderr));
+        let calls = calls(&fs::read_to_string(&log).unwrap(), watched);
+        for layer in ["landlock_restrict_self", "seccomp", "prctl", "close_range"] {
+            assert!(calls.contains_key(layer), "{layer} is not among {calls:?}");
         }
-        let layer = LAYERS.contains(&name.as_str());
-        let whens: Vec<usize> = match (layer, *count) {
-            (true, count @ 0..=12) => (1..=count).collect(),
-            // The stage comes last: it is what bubblewrap's child has become.
-            (true, count) => [1, 2, count / 2]
-                .into_iter()
-                .chain(count - 5..=count)
-                .collect(),
-            (false, count) => BTreeSet::from([1, count]).into_iter().collect(),
-        };
-        for when in whens {
-            let errors = match layer && when == *count {
-                true => &["EPERM", "ENOSYS"][..],
-                false => &["EPERM"],
-            };
-            for error in errors {
-                cases.push(format!("inject={name}:error={error}:when={when}"));
-            }
+        for (name, times) in calls {
+            let faults = faults(&name, times).into_iter();
+            cases.extend(faults.map(|fault| (watched, fault)));
         }
     }
-    assert!(
-        calls.contains_key("landlock_restrict_self")
-            && calls.contains_key("seccomp")
-            && cases.len() > 150,
-        "{calls:?}"
-    );
+    assert!(cases.len() > 300, "{}", cases.len());
     let (next, ran) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let users = everyone();
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 let bench = Bench::new();
-                while let Some((at, case)) = {
+                while let Some((at, watched, case)) = {
                     let at = next.fetch_add(1, Ordering::Relaxed);
-                    cases.get(at).map(|c| (at, c))
+                    cases.get(at).map(|(watched, fault)| (at, *watched, fault))
                 } {
                     let who = users[at % users.len()];
-                    let out =
-                        bench.run(who, &["strace", "-f", "-qq", "-o", "/dev/null", "-e", case]);
+                    let out = bench.run(who, watched, &["-o", "/dev/null", "-e", case]);
                     let (stdout, stderr) = (text(&out.stdout), text(&out.stderr));
                     assert!(
                         !stdout.contains("LAYER"),
-                        "{case} as {who:?}: {stdout}{stderr}"
+                        "{case} of {watched:?} as {who:?}: {stdout}{stderr}"
                     );
-                    // Rust's runtime may abort; it was the time that killed it.
-                    let hung = out.status.signal() == Some(9);
-                    assert!(!hung, "{case} as {who:?}: did not end");
+                    // Rust's runtime may abort; it was the time that killed it. A strace
+                    // between srt and bubblewrap holds open what tells of an end.
+                    let hung = watched == Watched::Srt && out.status.signal() == Some(9);
+                    assert!(!hung, "{case} of {watched:?} as {who:?}: did not end");
                     if stdout.starts_with("PROBE") {
                         ran.fetch_add(1, Ordering::Relaxed);
                     } else {
-                        assert_ne!(out.status.code(), Some(0), "{case} as {who:?}: {stderr}");
+                        assert_ne!(
+                            out.status.code(),
+                            Some(0),
+                            "{case} of {watched:?} as {who:?}: {stderr}"
+                        );
                     }
                 }
             });

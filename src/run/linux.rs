@@ -94,7 +94,7 @@ fn drive(plan: &Plan, verbosity: Verbosity, stops: Stops) -> Result<Ending, Erro
 enum Ending {
     /// As the stage has told.
     Told(u8),
-    /// bubblewrap was gone before it could.
+    /// bubblewrap was gone before it could, or did not end.
     Cut(u8),
 }
 
@@ -139,6 +139,7 @@ fn supervise(
             // All is over inside, and bubblewrap has not noticed. It may end meanwhile.
             let _ = started.child.kill();
             course.over = None;
+            course.noticed = false;
         }
         while reactor.wants_inside() {
             // A stage that is gone needs no connections.
@@ -150,7 +151,8 @@ fn supervise(
     course.listen(&started.socket, reactor, ready)?;
     drain(reactor, &started)?;
     match std::mem::replace(&mut course.stage, Stage::Starting) {
-        Stage::Ended(status) => Ok(Ending::Told(status)),
+        Stage::Ended(status) if course.noticed => Ok(Ending::Told(status)),
+        Stage::Ended(status) => Ok(Ending::Cut(status)),
         Stage::Failed(text) => Err(Error::Stage(text)),
         Stage::Starting => Err(failed(&mut started.words, &started.program)),
         // bubblewrap or the stage was killed from outside.
@@ -200,6 +202,8 @@ struct Course {
     last: i32,
     /// When bubblewrap is ended, because the stage has.
     over: Option<Instant>,
+    /// It has ended by itself.
+    noticed: bool,
 }
 
 impl Course {
@@ -212,6 +216,7 @@ impl Course {
             due: None,
             last: TERMINATE,
             over: None,
+            noticed: true,
         }
     }
 
