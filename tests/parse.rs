@@ -11,7 +11,7 @@ use sandbox_runtime::parse::host::{
 use sandbox_runtime::parse::http::{Body, HttpError, Kind, request_head};
 use sandbox_runtime::parse::proxy_url::{exception, proxy_url};
 use sandbox_runtime::parse::response::response_head;
-use sandbox_runtime::parse::settings::{Settings, settings};
+use sandbox_runtime::parse::settings::{Resource, Settings, settings};
 use sandbox_runtime::parse::{json, socks};
 use sandbox_runtime::proxy::forward::{self, Next};
 
@@ -507,6 +507,36 @@ fn every_problem_of_a_settings_file_is_told_at_once_with_its_place() {
             "line 6, column 18: tlsTerminate: known from other programs and not served: srt does not open TLS",
         ]
     );
+}
+
+#[test]
+fn what_concerns_the_process_is_read_or_refused_with_its_place() {
+    let file = r#"{"environment": {"deny": ["A*", ""], "set": {"": "x", "A=B": "x", "C": 1, "D": "d", "D": "e"}},
+        "limits": {"memoryMiB": 9223372036854775807, "openFiles": -1, "cpuSeconds": 1},
+        "require": ["net", "nets"], "allowNestedUserNamespaces": 1}"#;
+    let problems: Vec<String> = settings(file.as_bytes())
+        .unwrap_err()
+        .iter()
+        .map(|problem| format!("{}: {}", problem.key, problem.text))
+        .collect();
+    let number = "must be a whole number, 1 or more, that fits 64 bits";
+    assert_eq!(
+        problems,
+        [
+            "environment.deny[1]: the pattern is empty",
+            "environment.set.: a variable's name holds no = and no NUL",
+            "environment.set.A=B: a variable's name holds no = and no NUL",
+            "environment.set.C: must be a string without NUL",
+            "environment.set.D: stands twice",
+            &format!("limits.memoryMiB: {number}"),
+            &format!("limits.openFiles: {number}"),
+            "require[1]: must be one of fs.write, fs.read, net, unix, proc",
+            "allowNestedUserNamespaces: must be true or false",
+        ]
+    );
+    let good = settings(br#"{"limits": {"memoryMiB": 2, "wallSeconds": 3}}"#).unwrap();
+    assert_eq!(good.limits.resources, [(Resource::Memory, 2 << 20)]);
+    assert_eq!(good.limits.wall_seconds, Some(3));
 }
 
 #[test]

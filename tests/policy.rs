@@ -2,14 +2,16 @@
 
 use sandbox_runtime::emit::bwrap::{Op, arguments, plan};
 use sandbox_runtime::emit::environment::environment;
+use sandbox_runtime::emit::landlock;
 use sandbox_runtime::limits::BWRAP_ARGUMENTS;
 use sandbox_runtime::parse::host::authority;
-use sandbox_runtime::parse::settings::{GitConfig, settings};
+use sandbox_runtime::parse::settings::{GitConfig, Guarantee, Settings, settings};
 use sandbox_runtime::policy::files::{Access, Entry, Files, Kind, Rule, covers, parent};
+use sandbox_runtime::policy::guarantees::{given, missing};
 use sandbox_runtime::policy::network::{AddressClass, Network, Verdict};
 use sandbox_runtime::policy::protected::{git_rows, is_git, reason};
 use sandbox_runtime::policy::route::Routes;
-use sandbox_runtime::policy::{Facts, Place, Policy, Resolved};
+use sandbox_runtime::policy::{Facts, Host, Place, Policy, Resolved, Stream, User};
 
 fn network(json: &str) -> Network {
     let own = ["192.0.2.7".parse().unwrap()];
@@ -352,4 +354,197 @@ fn pitfall_55_the_callers_proxy_does_not_reach_the_command_and_the_rest_does() {
     );
     assert_eq!(get("HTTP_PROXY"), "http://127.0.0.1:3128");
     assert!(get("JAVA_TOOL_OPTIONS").starts_with("-Xmx1g -Dhttp.proxyHost=127.0.0.1 "));
+}
+
+/// A policy that allows writing `/w` and `/f`, a file, and denies `/w/d`.
+fn writable(settings: &Settings, host: Host) -> Result<Policy, Vec<String>> {
+    let rule = |path: &str, kind, rule| Resolved {
+        key: "a rule".into(),
+        rule,
+        place: Place::Exists {
+            path: path.into(),
+            kind,
+            hold: None,
+        },
+        links: Vec::new(),
+    };
+    let facts = Facts {
+        rules: vec![
+            rule("/w", Kind::Directory, Rule::AllowWrite),
+            rule("/w/d", Kind::Directory, Rule::DenyWrite),
+            rule("/f", Kind::File, Rule::AllowWrite),
+        ],
+        directory: b"/w".to_vec(),
+        temporary: b"/tmp/t".to_vec(),
+        host,
+        ..Facts::default()
+    };
+    Policy::new(settings, &facts)
+}
+
+fn host(landlock: u32) -> Host {
+    Host {
+        landlock,
+        ..Host::default()
+    }
+}
+
+#[test]
+fn landlock_has_the_writable_places_and_the_rights_of_its_abi() {
+    const FILE: u64 = 1 << 1;
+    const DIRECTORY: u64 = FILE | 0x1ff << 4 | 1 << 13;
+    const TRUNCATE: u64 = 1 << 14;
+    const IOCTL: u64 = 1 << 15;
+    let policy = writable(&Settings::default(), host(7)).unwrap();
+    for (abi, more, device, scoped) in [
+        (2, 0, 0, 0),
+        (3, TRUNCATE, 0, 0),
+        (5, TRUNCATE, IOCTL, 0),
+        (6, TRUNCATE, IOCTL, 3),
+        (99, TRUNCATE, IOCTL, 3),
+    ] {
+        let rules = landlock::rules(&policy, abi).unwrap();
+        let expected: &[(&[u8], u64)] = &[
+            (b"/dev", DIRECTORY | more | device),
+            (b"/proc", FILE | more),
+            (b"/f", FILE | more),
+            (b"/tmp/t", DIRECTORY | more),
+            (b"/w", DIRECTORY | more),
+        ];
+        let found: Vec<_> = rules
+            .beneath
+            .iter()
+            .map(|(p, r)| (p.as_slice(), *r))
+            .collect();
+        assert_eq!(found, expected, "ABI {abi}");
+        assert_eq!(rules.handled, DIRECTORY | more | device);
+        assert_eq!(
+            (rules.scoped, rules.streams),
+            (scoped, FILE | more | device)
+        );
+    }
+    // The first ABI forbids every rename between directories.
+    assert_eq!(landlock::rules(&policy, 1), None);
+    assert_eq!(landlock::rules(&policy, 0), None);
+}
+
+#[test]
+fn who_may_mount_is_not_held_by_rules_that_forbid_it() {
+    let nested = settings(br#"{"allowNestedUserNamespaces": true}"#).unwrap();
+    let policy = writable(&nested, host(7)).unwrap();
+    let rules = landlock::rules(&policy, 7).unwrap();
+    assert_eq!(
+        (rules.handled, rules.scoped, rules.beneath.len()),
+        (0, 3, 0)
+    );
+    assert_eq!(landlock::rules(&policy, 5), None);
+}
+
+#[test]
+fn the_kernel_holds_the_superuser_to_less() {
+    let refused = |json: &str, user| {
+        let host = Host { user, ..host(7) };
+        writable(&settings(json.as_bytes()).unwrap(), host).is_err()
+    };
+    for json in [
+        r#"{"limits": {"processes": 5}}"#,
+        r#"{"allowNestedUserNamespaces": true}"#,
+    ] {
+        assert!(
+            refused(json, User::Superuser) && !refused(json, User::Ordinary),
+            "{json}"
+        );
+    }
+    assert!(!refused(
+        r#"{"limits": {"openFiles": 5, "wallSeconds": 1}}"#,
+        User::Superuser
+    ));
+}
+
+#[test]
+fn a_standard_stream_is_refused_where_nothing_holds_it() {
+    let allowed = |stream: Stream, landlock: u32, json: &str| {
+        let host = Host {
+            streams: vec![(0, stream)],
+            ..host(landlock)
+        };
+        writable(&settings(json.as_bytes()).unwrap(), host).is_ok()
+    };
+    let file = |path: &str| Stream::Rewritable(path.into());
+    let nested = r#"{"allowNestedUserNamespaces": true}"#;
+    for (stream, landlock, json, expected) in [
+        (file("/elsewhere"), 7, "{}", true),
+        (file("/elsewhere"), 1, "{}", false),
+        (file("/elsewhere"), 7, nested, false),
+        (file("/w/x"), 0, "{}", true),
+        (file("/w/d/x"), 7, "{}", false),
+        (file("/f"), 0, "{}", true),
+        (Stream::Directory, 7, "{}", false),
+    ] {
+        assert_eq!(
+            allowed(stream.clone(), landlock, json),
+            expected,
+            "{stream:?} {landlock} {json}"
+        );
+    }
+}
+
+#[test]
+fn pitfall_25_a_guarantee_names_what_gives_it_and_what_takes_it() {
+    let lost = |json: &str, landlock| -> Vec<Guarantee> {
+        let all = given(&settings(json.as_bytes()).unwrap(), &host(landlock));
+        all.into_iter()
+            .filter(|g| g.lost.is_some())
+            .map(|g| g.guarantee)
+            .collect()
+    };
+    assert_eq!(lost("{}", 0), []);
+    assert_eq!(
+        lost(r#"{"network": {"allowAllUnixSockets": true}}"#, 7),
+        [Guarantee::Unix]
+    );
+    assert_eq!(
+        lost(r#"{"network": {"socksProxyPort": 1}}"#, 7),
+        [Guarantee::Net]
+    );
+    assert_eq!(
+        lost(r#"{"enableWeakerNestedSandbox": true}"#, 7),
+        [Guarantee::Proc]
+    );
+    let layers = |json: &str, landlock| {
+        let all = given(&settings(json.as_bytes()).unwrap(), &host(landlock));
+        all.into_iter().next().unwrap().layers
+    };
+    assert_eq!(layers("{}", 7), ["mount namespace", "Landlock", "seccomp"]);
+    assert_eq!(layers("{}", 1), ["mount namespace", "seccomp"]);
+    assert_eq!(
+        layers(r#"{"allowNestedUserNamespaces": true}"#, 7),
+        ["mount namespace", "seccomp"]
+    );
+    let required = br#"{"require": ["unix", "net"], "network": {"allowAllUnixSockets": true}}"#;
+    assert_eq!(missing(&settings(required).unwrap(), &host(7)).len(), 1);
+}
+
+#[test]
+fn variables_are_withheld_and_set_whosever_they_are() {
+    let json = br#"{"environment": {"deny": ["A*", "TMPDIR"], "set": {"AB": "given", "HTTPS_PROXY": "x"}}}"#;
+    let rules = settings(json).unwrap().environment;
+    let caller = [("A", "1"), ("AB", "2"), ("BA", "3")];
+    let caller: Vec<_> = caller.map(|(n, v)| (n.into(), v.into())).into();
+    let inside = environment(&caller, b"/t", b"/srt", &rules);
+    let get = |name: &str| {
+        inside
+            .iter()
+            .filter(|(n, _)| n == name.as_bytes())
+            .map(|(_, v)| v.as_slice())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (get("A"), get("AB"), get("BA")),
+        (vec![], vec![&b"given"[..]], vec![&b"3"[..]])
+    );
+    assert_eq!(
+        (get("TMPDIR"), get("HTTPS_PROXY")),
+        (vec![], vec![&b"x"[..]])
+    );
 }

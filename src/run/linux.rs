@@ -34,9 +34,11 @@ const CHILD: u32 = 2;
 pub fn run(plan: Plan, verbosity: Verbosity) -> Result<u8, Error> {
     let terminal = Terminal::open();
     let foreground = terminal.as_ref().is_some_and(Terminal::is_ours);
-    let stops = match terminal {
-        Some(_) => Stops::WithCommand,
-        None => Stops::WhenTold,
+    let shown =
+        io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal();
+    let stops = match (&terminal, shown) {
+        (Some(_), true) => Stops::WithCommand,
+        _ => Stops::WhenTold,
     };
     let ending = drive(&plan, verbosity, stops);
     if !matches!(ending, Ok(Ending::Told(_))) {
@@ -184,7 +186,7 @@ enum Stage {
 enum Stops {
     /// Whenever the command is stopped: a shell waits for us, and gets its terminal back.
     WithCommand,
-    /// When the command stops after we were told to stop. Without a terminal, a command
+    /// When the command stops after we were told to stop. Where nobody looks on, a command
     /// must not hold up whoever waits for us.
     WhenTold,
 }
