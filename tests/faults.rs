@@ -221,7 +221,7 @@ fn faults(name: &str, (first, last): (usize, usize)) -> Vec<String> {
 }
 
 #[test]
-fn in_no_case_has_the_command_run_with_a_layer_missing() {
+fn pitfall_03_in_no_case_has_the_command_run_with_a_layer_missing() {
     let bench = Bench::new();
     for who in everyone() {
         let out = bench.run(who, Watched::Nobody, &[]);

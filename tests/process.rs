@@ -379,3 +379,64 @@ fn the_host_name_is_readable_and_the_callers_stays() {
     );
     assert!(program().exists());
 }
+
+#[test]
+fn pitfall_09_what_is_left_running_does_not_hold_the_callers_pipe() {
+    let scratch = Scratch::new();
+    for who in everyone() {
+        let begun = Instant::now();
+        let out = shell(
+            who,
+            &scratch,
+            "{}",
+            "sleep 100 & setsid sleep 100 & echo done",
+        );
+        assert_status(&out, 0);
+        // The output is read to its end: nobody holds the other side any more.
+        assert_eq!(text(&out.stdout), "done\n");
+        assert!(begun.elapsed() < Duration::from_secs(20));
+    }
+}
+
+#[test]
+fn pitfall_16_threads_and_processes_start_without_clone3() {
+    let scratch = Scratch::new();
+    let script = "import threading, subprocess, multiprocessing\n\
+                  t = threading.Thread(target=print, args=('thread',), kwargs={'flush': True}); t.start(); t.join()\n\
+                  print(subprocess.run(['echo', 'child'], capture_output=True, text=True).stdout.strip())";
+    scratch.file("threads.py", script);
+    for who in everyone() {
+        let out = shell(
+            who,
+            &scratch,
+            "{}",
+            "python3 threads.py; node -e 'new (require(\"worker_threads\").Worker)(\"console.log(1+1)\", {eval: true})'",
+        );
+        assert_eq!(
+            text(&out.stdout),
+            "thread\nchild\n2\n",
+            "{}",
+            text(&out.stderr)
+        );
+    }
+}
+
+// Its own rings could make sockets and open files that no filter sees.
+#[test]
+fn pitfall_17_there_is_no_ring_not_even_for_who_was_given_one() {
+    let scratch = Scratch::new();
+    let script = "import ctypes, errno\nlibc = ctypes.CDLL(None, use_errno=True)\n\
+                  for call in 425, 426, 427:\n    libc.syscall(call, 8, ctypes.create_string_buffer(120), 0, 0, 0, 0)\n    print(errno.errorcode[ctypes.get_errno()])";
+    scratch.file("ring.py", script);
+    for who in everyone() {
+        for policy in ["{}", r#"{"network": {"allowAllUnixSockets": true}}"#] {
+            let out = shell(who, &scratch, policy, "python3 ring.py");
+            assert_eq!(
+                text(&out.stdout),
+                "ENOSYS\n".repeat(3),
+                "{}",
+                text(&out.stderr)
+            );
+        }
+    }
+}

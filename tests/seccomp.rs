@@ -1,6 +1,9 @@
 //! The seccomp program, interpreted, against a specification written on its own.
 
+mod support;
+
 use sandbox_runtime::emit::seccomp::{Insn, Machine, Signals, Surface, only, program};
+use sandbox_runtime::emit::syscalls::{ROWS, Rule, When};
 use sandbox_runtime::parse::settings::{UnixSockets, UserNamespaces};
 
 const ALLOW: u32 = 0x7fff_0000;
@@ -284,4 +287,98 @@ fn the_supervisor_keeps_no_call_by_which_it_could_undo_the_sandbox() {
     ] {
         assert!(!own.contains(&u32::try_from(call).unwrap()), "{call}");
     }
+}
+
+/// A number, its arguments, and the errno that it must fail with.
+fn probes() -> Vec<(u32, [u64; 6], u32)> {
+    let mut probes = Vec::new();
+    for row in ROWS.iter().filter(|row| row.when != When::SignalsNotScoped) {
+        let number = if cfg!(target_arch = "x86_64") {
+            row.x86_64
+        } else {
+            row.aarch64
+        };
+        let number = number.unwrap();
+        let mut add = |index: usize, value: u64, errno| {
+            for high in [0, 1 << 32, 1 << 63] {
+                let mut arguments = [0; 6];
+                arguments[index] = value | high;
+                probes.push((number, arguments, errno));
+            }
+        };
+        match row.rule {
+            Rule::Refuse(errno) => add(0, 0, errno),
+            Rule::RefuseFlags(index, flags, errno) => {
+                let bits = (0..32)
+                    .map(|bit| 1u64 << bit)
+                    .filter(|bit| u64::from(flags) & bit != 0);
+                bits.for_each(|bit| add(index as usize, bit, errno));
+            }
+            Rule::RefuseValues(index, values, errno) => {
+                values
+                    .iter()
+                    .for_each(|value| add(index as usize, u64::from(*value), errno));
+            }
+            Rule::Pair {
+                datagrams, refused, ..
+            } => {
+                datagrams
+                    .iter()
+                    .for_each(|kind| add(1, u64::from(*kind), refused));
+            }
+            Rule::Socket {
+                unix,
+                refused,
+                unsupported,
+                inet,
+                netlink,
+                ..
+            } => {
+                add(0, u64::from(unix), refused);
+                let known = [unix, netlink, inet[0], inet[1]];
+                let others = (0..50).filter(|family| !known.contains(family));
+                others.for_each(|family| add(0, u64::from(family), unsupported));
+            }
+        }
+    }
+    probes
+}
+
+#[test]
+fn pitfall_20_every_refused_call_is_refused_in_the_real_sandbox_with_the_tables_errno() {
+    let probes = probes();
+    let scratch = support::Scratch::new();
+    let list: Vec<String> = probes
+        .iter()
+        .map(|(number, arguments, errno)| format!("({number}, {arguments:?}, {errno})"))
+        .collect();
+    scratch.file(
+        "probe.py",
+        &format!(
+            "PROBES = [{}]
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall.restype = ctypes.c_long
+wrong = 0
+for number, arguments, errno in PROBES:
+    ctypes.set_errno(0)
+    ret = libc.syscall(ctypes.c_long(number), *map(ctypes.c_ulong, arguments))
+    if ret != -1 or ctypes.get_errno() != errno:
+        wrong += 1; print(number, arguments, ret, ctypes.get_errno(), 'in place of', errno)
+print(len(PROBES), 'calls,', wrong, 'wrong')
+",
+            list.join(",\n")
+        ),
+    );
+    for who in support::everyone() {
+        let out = support::shell(who, &scratch, "{}", "exec python3 probe.py");
+        let expected = format!("{} calls, 0 wrong\n", probes.len());
+        assert_eq!(
+            support::text(&out.stdout),
+            expected,
+            "{}",
+            support::text(&out.stderr)
+        );
+    }
+    assert!(probes.len() > 300, "{}", probes.len());
 }
