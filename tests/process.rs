@@ -423,7 +423,7 @@ fn pitfall_16_threads_and_processes_start_without_clone3() {
 
 // Its own rings could make sockets and open files that no filter sees.
 #[test]
-fn pitfall_17_there_is_no_ring_not_even_for_who_was_given_one() {
+fn pitfall_17_there_is_no_ring_by_any_of_its_calls() {
     let scratch = Scratch::new();
     let script = "import ctypes, errno\nlibc = ctypes.CDLL(None, use_errno=True)\n\
                   for call in 425, 426, 427:\n    libc.syscall(call, 8, ctypes.create_string_buffer(120), 0, 0, 0, 0)\n    print(errno.errorcode[ctypes.get_errno()])";
