@@ -224,21 +224,7 @@ fn pitfall_02_a_masked_proc_is_told_and_the_weaker_sandbox_runs() {
             stderr.contains("masks /proc") && stderr.contains("enableWeakerNestedSandbox"),
             "{stderr}"
         );
-        let mut outside = match who {
-            Who::Me => Command::new("sleep"),
-            Who::Nobody => {
-                let mut command = Command::new("setpriv");
-                command.args([
-                    "--reuid",
-                    "65534",
-                    "--regid",
-                    "65534",
-                    "--clear-groups",
-                    "sleep",
-                ]);
-                command
-            }
-        };
+        let mut outside = support::command_as(who, "sleep");
         let mut other = outside.arg("100").env("SECRET", "x").spawn().unwrap();
         let id = other.id();
         let until = Instant::now() + Duration::from_secs(5);

@@ -4,9 +4,8 @@
 mod support;
 
 use std::fs;
-use std::process::Command;
 
-use support::{Scratch, Who, assert_status, everyone, finish, srt, text};
+use support::{Scratch, Who, assert_status, everyone, finish, text};
 
 /// Drives a pty. What is typed is echoed, so no test waits for a word that it types.
 const DRIVER: &str = r#"
@@ -72,19 +71,10 @@ def run(*argv): return Terminal(SRT, "-s", POLICY, *argv)
 
 /// Plays `script`; what it prints is the answer.
 fn play(who: Who, scratch: &Scratch, script: &str) -> String {
-    let program = srt(who, &scratch.path("")).get_program().to_owned();
     scratch.file("driver.py", &format!("{DRIVER}\nexec(sys.argv[1])\n"));
     let policy = scratch.policy(r#"{"filesystem": {"allowWrite": ["@"]}}"#);
-    let mut command = match who {
-        Who::Me => Command::new("/usr/bin/python3"),
-        Who::Nobody => {
-            // The whole terminal is that user's.
-            let mut command = Command::new(program);
-            command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
-            command.arg("/usr/bin/python3");
-            command
-        }
-    };
+    // The whole terminal is that user's.
+    let mut command = support::command_as(who, "/usr/bin/python3");
     command.arg("driver.py").arg(script);
     command.arg(support::program()).arg(policy);
     command

@@ -166,23 +166,22 @@ pub fn shell(who: Who, scratch: &Scratch, json: &str, script: &str) -> Output {
     finish(command)
 }
 
-/// A shell line as `who` in `directory`, without a sandbox.
-pub fn outside(who: Who, directory: &Path, script: &str) -> Output {
-    let mut command = match who {
-        Who::Me => Command::new("sh"),
+/// A program as `who`, without a sandbox.
+pub fn command_as(who: Who, program: &str) -> Command {
+    match who {
+        Who::Me => Command::new(program),
         Who::Nobody => {
             let mut command = Command::new("setpriv");
-            command.args([
-                "--reuid",
-                "65534",
-                "--regid",
-                "65534",
-                "--clear-groups",
-                "sh",
-            ]);
+            command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+            command.arg(program);
             command
         }
-    };
+    }
+}
+
+/// A shell line as `who` in `directory`, without a sandbox.
+pub fn outside(who: Who, directory: &Path, script: &str) -> Output {
+    let mut command = command_as(who, "sh");
     command
         .args(["-c", script])
         .current_dir(directory)
