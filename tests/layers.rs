@@ -261,6 +261,13 @@ fn a_standard_stream_that_leads_past_the_mounts_is_refused_where_landlock_cannot
         fs::set_permissions(scratch.path("f"), fs::Permissions::from_mode(0o444)).unwrap();
         if who == Who::Nobody {
             assert_eq!(run("{}", &["landlock"], "f", "cat").2, "originalx\n");
+            // Its owner can give itself the permission, by the stream itself.
+            std::os::unix::fs::chown(scratch.path("f"), Some(65534), None).unwrap();
+            let attack = "echo ran; chmod 600 /proc/self/fd/0; echo x >> /proc/self/fd/0";
+            assert_eq!(run("{}", &["landlock"], "f", attack).0, Some(125));
+            assert_eq!(run("{}", &[], "f", attack).2, "ran\n");
+            let content = fs::read_to_string(scratch.path("f")).unwrap();
+            assert_eq!(content, "originalx\n");
         }
     }
 }

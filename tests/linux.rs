@@ -682,7 +682,7 @@ fn dry_run_help_and_version_print_and_run_nothing() {
 fn pitfall_23_no_namespace_is_shared_with_the_caller() {
     let scratch = Scratch::new();
     for who in everyone() {
-        for kind in ["user", "mnt", "pid", "net", "ipc", "uts"] {
+        for kind in ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"] {
             let own = fs::read_link(format!("/proc/self/ns/{kind}")).unwrap();
             let out = shell(
                 who,

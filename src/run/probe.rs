@@ -83,7 +83,7 @@ pub fn host() -> io::Result<Host> {
     for number in (0..3).filter(|number| !closed.contains(number)) {
         match sys::streams::look_at(number)? {
             (Leads::Directory, _) => streams.push((number, Stream::Directory)),
-            (Leads::File, Opened::ReadOnly) if sys::streams::may_write_again(number) => {
+            (Leads::File, Opened::ReadOnly) if sys::streams::may_write_again(number)? => {
                 let path = fs::read_link(format!("/proc/self/fd/{number}"))?;
                 streams.push((number, Stream::Rewritable(path.into_os_string().into_vec())));
             }

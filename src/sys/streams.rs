@@ -108,18 +108,19 @@ pub fn look_at(stream: RawFd) -> io::Result<(Leads, Opened)> {
     Ok((leads, opened))
 }
 
-/// Whether this user could open the stream's file again, and write it.
-pub fn may_write_again(stream: RawFd) -> bool {
+/// Whether this user could open the stream's file again, and write it: now, or once it
+/// has given itself the permission, as an owner can.
+pub fn may_write_again(stream: RawFd) -> io::Result<bool> {
+    // SAFETY: a stat of zeroes is valid for the kernel to write.
+    let mut found: libc::stat = unsafe { zeroed() };
+    // SAFETY: `found` is valid for the kernel to write.
+    cerr(unsafe { libc::fstat(stream, &raw mut found) })?;
     let path = format!("/proc/self/fd/{stream}\0");
+    let path = path.as_ptr().cast();
     // SAFETY: `path` ends in NUL and is valid for the length of the call.
-    unsafe {
-        libc::faccessat(
-            libc::AT_FDCWD,
-            path.as_ptr().cast(),
-            libc::W_OK,
-            libc::AT_EACCESS,
-        ) == 0
-    }
+    let writable =
+        unsafe { libc::faccessat(libc::AT_FDCWD, path, libc::W_OK, libc::AT_EACCESS) == 0 };
+    Ok(writable || found.st_uid == super::host::uid())
 }
 
 /// Closes a standard stream.
