@@ -49,7 +49,8 @@ fn given_one(guarantee: Guarantee, settings: &Settings, host: &Host) -> Given {
                     "allowNestedUserNamespaces: Landlock would forbid every mount, and is left out",
                 );
             } else {
-                less.push("Landlock (ABI 2, Linux 5.19) is not there: one layer less");
+                less.push("Landlock (ABI 2, Linux 5.19) is not there: one layer less. Where the kernel is newer, it is left out of \
+                     its lsm= list");
             }
         }
         Guarantee::FsRead => layers.push("mount namespace"),
