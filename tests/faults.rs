@@ -394,3 +394,43 @@ fn two_hundred_runs_killed_at_random_moments_leave_nothing() {
         }
     }
 }
+
+// Once it has hardened itself, a run may not clear what lies elsewhere: it must leave
+// the record of it to the next.
+#[test]
+fn pitfall_29_what_a_killed_run_left_outlives_a_run_that_cannot_clear_it_and_no_longer() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        let (a, b) = (scratch.dir("a"), scratch.dir("b"));
+        // What lies beside its own temporary directory a run may clear.
+        let temporary = scratch.dir("t");
+        let policy = |name: &str| {
+            let json = format!(r#"{{"filesystem": {{"allowWrite": ["@/{name}"]}}}}"#);
+            let policy = scratch.policy(&json);
+            let own = scratch.path(&format!("{name}.json"));
+            fs::rename(policy, &own).unwrap();
+            own
+        };
+        let start = |name: &str| {
+            let mut command = srt(who, &scratch.path(""));
+            command.arg("-s").arg(policy(name));
+            command.args(["-c", "echo up; read line; true"]);
+            command.env("TMPDIR", &temporary);
+            command.stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            assert_eq!(support::said(&mut child), "up\n");
+            child
+        };
+        let (other, mut killed) = (start("b"), start("a"));
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+        assert!(fs::read_dir(&a).unwrap().count() > 0 && is_recorded(&a));
+        assert_status(&support::finish_child(other), 0);
+        assert_eq!(fs::read_dir(&b).unwrap().count(), 0);
+        let mut next = srt(who, &scratch.path(""));
+        next.arg("true");
+        assert_status(&finish(next), 0);
+        assert_eq!(fs::read_dir(&a).unwrap().count(), 0, "as {who:?}");
+        assert!(!is_recorded(&a));
+    }
+}
