@@ -292,3 +292,21 @@ fn standard_output_may_be_opened_again_by_its_name() {
         assert_eq!(said, "one\ntwo\nthree\n", "as {who:?}");
     }
 }
+
+#[test]
+fn pitfall_14_the_kernels_limit_alone_lets_no_user_namespace_be_made() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        let mut command = srt(who, &scratch.path(""));
+        command.args(["--without", "seccomp", "--without", "landlock"]);
+        command.args(["-c", "unshare -U true || echo refused; echo 9 > /proc/sys/user/max_user_namespaces; unshare -U true || echo still"]);
+        let out = finish(command);
+        assert_eq!(text(&out.stdout), "refused\nstill\n");
+        // ENOSPC is the limit's (clone(2)).
+        assert!(
+            text(&out.stderr).contains("No space left on device"),
+            "{}",
+            text(&out.stderr)
+        );
+    }
+}

@@ -261,10 +261,10 @@ fn a_path_is_never_taken_for_an_option_and_the_bound_holds() {
         let rules = paths.iter().map(|path| (path.as_str(), File, DenyRead));
         arguments(&policy(&rules.collect::<Vec<_>>()), b"/", b"/empty")
     };
-    // Ten options before, a root of three, four for /dev and /proc, three for the
+    // Eleven options before, a root of three, four for /dev and /proc, three for the
     // temporary directory, two for the working directory; three for each file.
-    let most = (BWRAP_ARGUMENTS - 22) / 3;
-    assert_eq!(many(most).unwrap().len(), 22 + 3 * most);
+    let most = (BWRAP_ARGUMENTS - 23) / 3;
+    assert_eq!(many(most).unwrap().len(), 23 + 3 * most);
     let error = many(most + 1).unwrap_err();
     assert_eq!(error.most.1, 1);
     assert!(error.arguments > BWRAP_ARGUMENTS);

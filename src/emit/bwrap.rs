@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use crate::limits::BWRAP_ARGUMENTS;
 use crate::parse::settings::Processes;
 use crate::policy::files::{Access, FRESH, Kind, Place, Placeholder, covers};
-use crate::policy::{Link, Policy};
+use crate::policy::{Link, MostUserNamespaces, Policy};
 
 /// One step of the mount plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,6 +142,9 @@ pub fn arguments(policy: &Policy, directory: &[u8], empty: &[u8]) -> Result<Vec<
     ]
     .map(|s| s.as_bytes().to_vec())
     .into();
+    if policy.most_user_namespaces == MostUserNamespaces::None {
+        all.push(b"--disable-userns".to_vec());
+    }
     let mut add = |words: &[&[u8]]| all.extend(words.iter().map(|w| w.to_vec()));
     let steps = steps(policy);
     for (op, _) in &steps {

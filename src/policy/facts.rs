@@ -41,8 +41,20 @@ pub struct Host {
     pub landlock: u32,
     /// Whose command it is.
     pub user: User,
+    /// How bubblewrap is installed.
+    pub bubblewrap: Bubblewrap,
     /// Standard streams that are more than what flows through them.
     pub streams: Vec<(i32, Stream)>,
+}
+
+/// How bubblewrap is installed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bubblewrap {
+    /// As any program.
+    #[default]
+    Plain,
+    /// Setuid: it takes fewer options.
+    Setuid,
 }
 
 /// Whose command it is.

@@ -20,7 +20,7 @@ pub mod protected;
 pub mod route;
 
 use crate::parse::settings::{Limits, Processes, Resource, Settings, UnixSockets, UserNamespaces};
-pub use facts::{Facts, Found, Host, Link, Place, Resolved, Stream, User};
+pub use facts::{Bubblewrap, Facts, Found, Host, Link, Place, Resolved, Stream, User};
 use files::{Access, Entry, FRESH, Files, Kind, Placeholder, Rule, covers, join};
 use network::Network;
 use ports::Ports;
@@ -47,12 +47,24 @@ pub struct Policy {
     pub unix_sockets: UnixSockets,
     /// Whether the command may make user namespaces.
     pub user_namespaces: UserNamespaces,
+    /// How many it may make, whatever asks for them.
+    pub most_user_namespaces: MostUserNamespaces,
     /// Which /proc it sees.
     pub processes: Processes,
     /// What it may use.
     pub limits: Limits,
     /// Rules without effect here, for `--debug`.
     pub notes: Vec<String>,
+}
+
+/// The kernel's own limit on user namespaces (`user.max_user_namespaces`,
+/// namespaces(7)), which no filter has to see to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MostUserNamespaces {
+    /// No further one.
+    None,
+    /// As many as the host allows.
+    Unbounded,
 }
 
 fn shown(path: &[u8]) -> String {
@@ -198,6 +210,10 @@ impl Policy {
             ports: Ports::new(&settings.network, &mut notes)?,
             unix_sockets: settings.network.unix_sockets,
             user_namespaces: settings.user_namespaces,
+            most_user_namespaces: match (settings.user_namespaces, facts.host.bubblewrap) {
+                (UserNamespaces::Refused, Bubblewrap::Plain) => MostUserNamespaces::None,
+                _ => MostUserNamespaces::Unbounded,
+            },
             processes: settings.processes,
             limits: settings.limits.clone(),
             notes,

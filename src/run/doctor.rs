@@ -67,8 +67,9 @@ const DOING: &str = "making something to attack";
 /// The settings are not valid, or there is nowhere to make something to attack.
 pub fn examine(doctor: &Doctor) -> Result<(String, u8), Error> {
     let settings = probe::settings(doctor.settings.as_deref())?.settings;
-    let host = probe::host().doing("looking at the standard streams")?;
     let bubblewrap = probe::bwrap(settings.bwrap_path.as_deref());
+    let bwrap = bubblewrap.as_deref().ok();
+    let host = probe::host(bwrap).doing("looking at the standard streams")?;
     let (results, problem) = match &bubblewrap {
         Ok(_) => attacked(&settings, &host, &doctor.without)?,
         Err(error) => (Vec::new(), Some(error.to_string())),

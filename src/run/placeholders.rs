@@ -27,13 +27,15 @@ pub fn first_try(placeholder: Placeholder) -> Made {
 /// # Errors
 /// Something is there, or nothing can be made there.
 pub fn make(at: &[u8], placeholder: Placeholder) -> io::Result<Held> {
-    let file = |content: &[u8]| {
+    let file = |content: &[u8]| -> io::Result<Made> {
         let new = File::options()
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(path(at));
-        new?.write_all(content).map(|()| Made::File)
+        // Only a creation that is refused says that nobody can create there.
+        new?.write_all(content).map_err(io::Error::other)?;
+        Ok(Made::File)
     };
     let made = match placeholder {
         Placeholder::Directory => {
@@ -49,7 +51,7 @@ pub fn make(at: &[u8], placeholder: Placeholder) -> io::Result<Held> {
         Placeholder::Empty => file(b"")?,
         Placeholder::CommonDir => file(HERE)?,
     };
-    let found = fs::symlink_metadata(path(at))?;
+    let found = fs::symlink_metadata(path(at)).map_err(io::Error::other)?;
     Ok(Held {
         made,
         identity: Some((found.dev(), found.ino())),
@@ -67,11 +69,12 @@ pub fn is_refusal(error: &io::Error) -> bool {
     )
 }
 
-/// Whether the command could give itself the permission that we do not have.
+/// Whether the command could give itself the permission that we do not have; so too if
+/// that cannot be seen.
 pub fn could_be_opened_up(at: &[u8]) -> bool {
     let above = parent(at).unwrap_or(b"/");
     let own = |m: Metadata| m.uid() == sys::host::uid() && m.mode() & 0o300 != 0o300;
-    fs::metadata(path(above)).is_ok_and(own)
+    fs::metadata(path(above)).map_or(true, own)
 }
 
 /// Removes the placeholder at `at`, if it is still what was made and nobody has put

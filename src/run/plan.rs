@@ -71,7 +71,7 @@ pub fn make(run: &Run) -> Result<Plan, Error> {
     let temporary = Temporary::new(&env::temp_dir()).doing("making a temporary directory")?;
     let mut tries = 1;
     let decided = loop {
-        match decide(run, &loaded, &directory, &temporary) {
+        match decide(run, &loaded, &directory, &temporary, &bwrap) {
             // Somebody else is at work there: what holds is what holds now.
             Err(Error::Changed(_)) if tries < PLANS => tries += 1,
             decided => break decided?,
@@ -152,6 +152,7 @@ fn decide(
     loaded: &Loaded,
     directory: &Path,
     temporary: &Temporary,
+    bwrap: &Path,
 ) -> Result<Decided, Error> {
     // Whoever needs no placeholder needs no index.
     let mut index = Index::open();
@@ -173,7 +174,7 @@ fn decide(
         Error::Policy(problems) => told(problems),
         other => other,
     })?;
-    facts.host = probe::host().doing("looking at the standard streams")?;
+    facts.host = probe::host(Some(bwrap)).doing("looking at the standard streams")?;
     if run.without.contains(&Layer::Landlock) {
         facts.host.landlock = 0;
     }

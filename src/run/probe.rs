@@ -12,7 +12,7 @@ use crate::emit::cures::Situation;
 use crate::error::Error;
 use crate::limits::SETTINGS_BYTES;
 use crate::parse::settings::{self, Settings};
-use crate::policy::{Host, Stream, User};
+use crate::policy::{Bubblewrap, Host, Stream, User};
 use crate::sys;
 use crate::sys::streams::{Leads, Opened};
 
@@ -73,11 +73,11 @@ pub fn settings(named: Option<&OsStr>) -> Result<Loaded, Error> {
     })
 }
 
-/// What the kernel and the caller are.
+/// What the kernel, the caller and bubblewrap are.
 ///
 /// # Errors
 /// A standard stream cannot be looked at.
-pub fn host() -> io::Result<Host> {
+pub fn host(bwrap: Option<&Path>) -> io::Result<Host> {
     let closed = sys::streams::closed();
     let mut streams = Vec::new();
     for number in (0..3).filter(|number| !closed.contains(number)) {
@@ -96,8 +96,16 @@ pub fn host() -> io::Result<Host> {
             0 => User::Superuser,
             _ => User::Ordinary,
         },
+        bubblewrap: match bwrap.is_some_and(is_setuid) {
+            true => Bubblewrap::Setuid,
+            false => Bubblewrap::Plain,
+        },
         streams,
     })
+}
+
+fn is_setuid(program: &Path) -> bool {
+    fs::metadata(program).is_ok_and(|m| m.permissions().mode() & 0o4000 != 0)
 }
 
 /// What a failure of bubblewrap may come from.
@@ -107,7 +115,7 @@ pub fn situation(bwrap: &Path) -> Situation {
     };
     Situation {
         superuser: sys::host::uid() == 0,
-        setuid: fs::metadata(bwrap).is_ok_and(|m| m.permissions().mode() & 0o4000 != 0),
+        setuid: is_setuid(bwrap),
         wsl: says("/proc/version", "microsoft"),
         apparmor: says(
             "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
