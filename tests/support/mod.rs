@@ -124,7 +124,10 @@ pub fn program() -> &'static Path {
         let name = format!("srt-under-test-{:016x}", checkout.finish());
         let copy = std::env::temp_dir().join(name);
         let fresh = copy.with_extension(std::process::id().to_string());
-        fs::copy(built, &fresh).unwrap();
+        // By a program: a descriptor of ours that writes it would be in every child that
+        // another test starts meanwhile, and it could not be executed (ETXTBSY).
+        let copied = Command::new("cp").arg(built).arg(&fresh).status();
+        assert!(copied.unwrap().success());
         fs::set_permissions(&fresh, fs::Permissions::from_mode(0o755)).unwrap();
         fs::rename(&fresh, &copy).unwrap();
         copy
