@@ -50,6 +50,9 @@ pub const WALL_GRACE: Duration = Duration::from_secs(5);
 /// Longest that an attack of `--doctor` waits for a connection.
 pub const ATTACK: Duration = Duration::from_secs(2);
 
+/// Time bubblewrap has to end once the inner stage has; past it, it hangs and is killed.
+pub const BWRAP_END: Duration = Duration::from_secs(5);
+
 /// Longest wait for the end of a process that was killed.
 pub const ENDING: Duration = Duration::from_secs(10);
 

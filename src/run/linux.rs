@@ -15,7 +15,7 @@ use super::plan::Plan;
 use super::ready::{self, Ready};
 use crate::args::Verbosity;
 use crate::error::{Error, While};
-use crate::limits::{DRAIN, LINGER, WALL_GRACE};
+use crate::limits::{BWRAP_END, DRAIN, WALL_GRACE};
 use crate::reactor::Reactor;
 use crate::reactor::resolver::HelperProgram;
 use crate::sys;
@@ -250,7 +250,7 @@ impl Course {
             };
             match buffer.get(..length) {
                 None | Some([]) => {
-                    self.over.get_or_insert_with(|| Instant::now() + LINGER);
+                    self.over.get_or_insert_with(|| Instant::now() + BWRAP_END);
                     break;
                 }
                 Some([LISTENING]) if matches!(self.stage, Stage::Starting) => {
