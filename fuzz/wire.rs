@@ -139,6 +139,9 @@ impl Wire<'_> {
                 Action::Denied { target, reason } => {
                     self.seen.denied.push(format!("{target}: {reason}"));
                 }
+                Action::Learned { target, reason } => {
+                    self.seen.denied.push(format!("learned {target}: {reason}"));
+                }
                 Action::Reply(bytes) => self.seen.to_client.extend(bytes),
                 Action::Forward(bytes) => {
                     assert!(self.connected, "sent before a connection stands");

@@ -13,6 +13,8 @@ pub enum Action {
     Run(Run),
     /// Prove what this host can enforce.
     Doctor(Doctor),
+    /// Say what would be decided, and by which rule.
+    Explain(Explain),
     /// Print the help text.
     Help,
     /// Print name and version.
@@ -30,10 +32,61 @@ pub struct Run {
     pub verbosity: Verbosity,
     /// Run it, or only show the plan.
     pub mode: Mode,
+    /// Where violations are logged.
+    pub log: Option<LogTo>,
+    /// What is said of them afterwards.
+    pub afterwards: Afterwards,
     /// Layers that are left out, for tests of the others.
     pub without: Vec<Layer>,
     /// The program and its arguments, exactly.
     pub argv: Vec<OsString>,
+}
+
+/// Where violations are logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogTo {
+    /// A file, appended to.
+    File(OsString),
+    /// Standard error.
+    Stderr,
+    /// An inherited descriptor.
+    Descriptor(i32),
+}
+
+/// What is said after a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Afterwards {
+    /// One line, on a terminal.
+    Nothing,
+    /// What would have allowed what was denied.
+    Suggest,
+    /// The settings under which the run would have gone through; hosts that no rule speaks
+    /// of were let through.
+    Learn,
+}
+
+/// Paths, hosts or sockets to be explained.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explain {
+    /// Settings file as named; `None` for the default one.
+    pub settings: Option<OsString>,
+    /// What would be done.
+    pub what: What,
+    /// To what.
+    pub targets: Vec<OsString>,
+}
+
+/// What `--explain` is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Reading files.
+    Read,
+    /// Writing files.
+    Write,
+    /// Connecting to hosts.
+    Connect,
+    /// Connecting to Unix sockets.
+    Socket,
 }
 
 /// What `--doctor` looks at, and how it tells.
@@ -114,6 +167,15 @@ pub enum Stage {
         /// What there is to attack.
         targets: Vec<OsString>,
     },
+    /// Hears of calls inside; the numbers are inherited descriptors.
+    Observe {
+        /// Socket to the supervisor.
+        socket: i32,
+        /// Memory file that holds what it sees by.
+        policy: i32,
+        /// bubblewrap's process.
+        bubblewrap: i32,
+    },
     /// Guards the sandbox's mounts; the numbers are inherited descriptors.
     Guard {
         /// The sandbox's mount namespace.
@@ -133,12 +195,21 @@ what the policy allows, and reaches only the network names the policy lists.
 Usage: srt [OPTIONS] [--] COMMAND [ARG...]
        srt [OPTIONS] -c STRING
        srt [-s PATH] --doctor [--json]
+       srt [-s PATH] --explain read|write|connect|socket TARGET...
 
 Options:
   -s, --settings PATH  settings file (default ~/.srt-settings.json; if that is
                        absent, nothing may be written or reached)
   -c STRING            run STRING with `sh -c`
   -d, --debug          say on stderr what is decided and done (also SRT_DEBUG=1)
+      --log PATH       append what is denied to PATH as JSON lines (- is stderr);
+                       --log-fd FD: to a descriptor, 3 or more
+      --suggest        after the run, print the smallest settings that would have
+                       allowed what was denied
+      --learn          let every host through that no rule denies, and print the
+                       settings under which the run goes through
+      --explain        say what is decided of each TARGET (paths, HOST:PORT), and
+                       by which rule; exit with 1 if one is denied
       --dry-run        print what would be run, and stop
       --doctor         say what the sandbox promises on this host, and prove it by
                        attacks; with --json, for machines
@@ -162,6 +233,8 @@ pub fn action(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, S
     let mut verbosity = Verbosity::Normal;
     let mut mode = Mode::Execute;
     let (mut doctor, mut json) = (false, false);
+    let mut log = None;
+    let mut afterwards = Afterwards::Nothing;
     let mut without = Vec::new();
     let mut argv = Vec::new();
     while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
@@ -180,6 +253,30 @@ pub fn action(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, S
                 argv = vec!["sh".into(), "-c".into(), script];
             }
             Short('d') | Long("debug") => verbosity = Verbosity::Debug,
+            Long("log") => {
+                let to = parser.value().map_err(|e| e.to_string())?;
+                set_log(
+                    &mut log,
+                    if to == "-" {
+                        LogTo::Stderr
+                    } else {
+                        LogTo::File(to)
+                    },
+                )?;
+            }
+            Long("log-fd") => {
+                let number = parser.value().and_then(|v| v.parse());
+                match number {
+                    Ok(number @ 3..) => set_log(&mut log, LogTo::Descriptor(number))?,
+                    _ => return Err("--log-fd takes the number of a descriptor, 3 or more".into()),
+                }
+            }
+            Long("suggest") if afterwards == Afterwards::Nothing => {
+                afterwards = Afterwards::Suggest;
+            }
+            Long("learn") => afterwards = Afterwards::Learn,
+            Long("suggest") => {}
+            Long("explain") => return explain(&mut parser, settings).map(Action::Explain),
             Long("dry-run") => mode = Mode::DryRun,
             Long("doctor") => doctor = true,
             Long("json") => json = true,
@@ -214,9 +311,39 @@ pub fn action(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, S
         settings,
         verbosity,
         mode,
+        log,
+        afterwards,
         without,
         argv,
     }))
+}
+
+fn set_log(log: &mut Option<LogTo>, to: LogTo) -> Result<(), String> {
+    match log.replace(to) {
+        Some(_) => Err("--log or --log-fd is given twice".into()),
+        None => Ok(()),
+    }
+}
+
+fn explain(parser: &mut lexopt::Parser, settings: Option<OsString>) -> Result<Explain, String> {
+    const USAGE: &str = "--explain takes read, write, connect or socket, and what that is done to";
+    let mut words = parser.raw_args().map_err(|_| USAGE)?;
+    let what = match words.next().as_ref().and_then(|word| word.to_str()) {
+        Some("read") => What::Read,
+        Some("write") => What::Write,
+        Some("connect") => What::Connect,
+        Some("socket") => What::Socket,
+        _ => return Err(USAGE.into()),
+    };
+    let targets: Vec<OsString> = words.collect();
+    if targets.is_empty() {
+        return Err(USAGE.into());
+    }
+    Ok(Explain {
+        settings,
+        what,
+        targets,
+    })
 }
 
 impl Layer {
@@ -270,6 +397,11 @@ fn stage(parser: &mut lexopt::Parser) -> Result<Stage, String> {
         }),
         Some("attack") => Ok(Stage::Attack {
             targets: parser.raw_args().map_err(bad)?.collect(),
+        }),
+        Some("observe") => Ok(Stage::Observe {
+            socket: number()?,
+            policy: number()?,
+            bubblewrap: number()?,
         }),
         Some("guard") => Ok(Stage::Guard {
             mounts: number()?,

@@ -136,5 +136,26 @@ pub const BWRAP_ARGUMENTS: usize = 9_000;
 /// Most bytes of bubblewrap's own error text that are repeated to the user.
 pub const BWRAP_WORDS: usize = 4096;
 
+/// Longest line of the log: what a pipe takes whole (PIPE_BUF, pipe(7)).
+pub const LOG_LINE_BYTES: usize = 4096;
+
+/// Longest message of the observer: two paths and a rule.
+pub const OBSERVED_BYTES: usize = 3 * 4096;
+
+/// Longest that a refusal waits for its answer until it is known who asked.
+pub const WITNESS: Duration = Duration::from_millis(200);
+
+/// Longest that the observer takes to say its last words once nobody calls any more.
+pub const OBSERVER_END: Duration = Duration::from_secs(2);
+
+/// Most processes looked at to find the owner of a connection.
+pub const OWNERS: usize = 4096;
+
+/// Most connects to Unix sockets that wait for room in a listener's queue.
+pub const WAITING_CONNECTS: usize = 64;
+
+/// Time between two tries of such a connect.
+pub const CONNECT_AGAIN: Duration = Duration::from_millis(10);
+
 /// Most violations kept; the oldest are dropped and counted.
 pub const VIOLATIONS: usize = 1_000;

@@ -8,7 +8,9 @@ use std::process::ExitCode;
 
 use sandbox_runtime::args::{self, Action, HELP, Mode, Run, Stage, Verbosity};
 use sandbox_runtime::error::{Error, While};
-use sandbox_runtime::run::{attack, connect, doctor, guard, inner, linux, lookup, plan};
+use sandbox_runtime::run::{
+    attack, connect, doctor, explain, guard, inner, linux, lookup, observe, plan,
+};
 
 fn main() -> ExitCode {
     let action = args::action(env::args_os().skip(1)).map_err(Error::Usage);
@@ -47,6 +49,17 @@ fn perform(action: Action) -> Result<u8, Error> {
         }) => guard::serve(mounts, links, places)
             .doing("guarding the mounts")
             .map(|()| 0),
+        Action::Stage(Stage::Observe {
+            socket,
+            policy,
+            bubblewrap,
+        }) => observe::serve(socket, policy, bubblewrap.unsigned_abs())
+            .doing("observing")
+            .map(|()| 0),
+        Action::Explain(asked) => {
+            let (report, status) = explain::explain(&asked)?;
+            print(&report).map(|_| status)
+        }
         Action::Doctor(doctor) => {
             let (report, status) = doctor::examine(&doctor)?;
             print(&report).map(|_| status)
@@ -67,7 +80,7 @@ fn start(mut run: Run) -> Result<u8, Error> {
     }
     match run.mode {
         Mode::DryRun => print(&plan::show(&plan)),
-        Mode::Execute => linux::run(plan, run.verbosity),
+        Mode::Execute => linux::run(plan, &run),
     }
 }
 

@@ -15,3 +15,4 @@ pub mod environment;
 pub mod landlock;
 pub mod seccomp;
 pub mod syscalls;
+pub mod watched;

@@ -9,7 +9,8 @@
 use std::fmt::Write;
 
 use super::syscalls::{ROWS, Row, Rule, When};
-use crate::parse::settings::{UnixSockets, UserNamespaces};
+use super::watched::{Heard, WATCHED, Watched};
+use crate::parse::settings::{Observed, UnixSockets, UserNamespaces};
 
 /// One classic BPF instruction (linux/filter.h, `struct sock_filter`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub struct Surface {
     pub user_namespaces: UserNamespaces,
     /// Whether Landlock keeps signals inside.
     pub signals: Signals,
+    /// What the observer hears of.
+    pub observed: Observed,
 }
 
 /// What keeps the command from signalling its caller's process group.
@@ -60,7 +63,25 @@ impl Surface {
             When::Always => true,
             When::NoUserNamespaces => self.user_namespaces == UserNamespaces::Refused,
             When::SignalsNotScoped => self.signals == Signals::Unscoped,
+            When::UnixSocketsListed => self.unix == UnixSockets::Listed,
         }
+    }
+
+    /// Whether the program asks a supervisor, which has to listen then.
+    pub fn asks(&self) -> bool {
+        self.observed != Observed::NOTHING || self.unix == UnixSockets::Listed
+    }
+
+    /// The calls that the observer hears of, with their numbers on `machine`.
+    fn watched(&self, machine: Machine) -> impl Iterator<Item = (u32, &'static Watched, Heard)> {
+        let heard = move |watched: &'static Watched| {
+            Some((
+                watched.number(machine)?,
+                watched,
+                watched.heard(self.observed)?,
+            ))
+        };
+        WATCHED.iter().filter_map(heard)
     }
 
     /// The rows of the program that exist on `machine`, with their numbers there.
@@ -81,6 +102,7 @@ const RETURN: u16 = 0x06; // BPF_RET | BPF_K
 // linux/seccomp.h
 const ALLOW: u32 = 0x7fff_0000;
 const ERRNO: u32 = 0x0005_0000;
+const ASK: u32 = 0x7fc0_0000; // SECCOMP_RET_USER_NOTIF
 
 // linux/audit.h
 const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
@@ -104,9 +126,25 @@ const fn refuse(errno: u32) -> Insn {
     insn(RETURN, 0, 0, ERRNO | errno)
 }
 
+const fn ask() -> Insn {
+    insn(RETURN, 0, 0, ASK)
+}
+
 /// Low word of argument `index`.
 const fn argument(index: u32) -> Insn {
     insn(LOAD, 0, 0, ARGUMENTS.wrapping_add(index.wrapping_mul(8)))
+}
+
+/// High word of argument `index`.
+const fn upper(index: u32) -> Insn {
+    insn(
+        LOAD,
+        0,
+        0,
+        ARGUMENTS
+            .wrapping_add(index.wrapping_mul(8))
+            .wrapping_add(4),
+    )
 }
 
 /// The number of a row on `machine`, if the system call exists there.
@@ -152,8 +190,12 @@ fn prologue(machine: Machine) -> Vec<Insn> {
 /// The program for `machine`.
 pub fn program(machine: Machine, surface: &Surface) -> Vec<Insn> {
     let mut out = prologue(machine);
-    for (number, row) in surface.rows(machine) {
-        let body = body(row.rule, surface.unix);
+    // What is watched stands first, for it is called most; no call is in both tables.
+    let watched = surface.watched(machine);
+    let watched = watched.map(|(number, _, heard)| (number, hear(heard)));
+    let rows = surface.rows(machine);
+    let rows = rows.map(|(number, row)| (number, body(row.rule, surface.unix)));
+    for (number, body) in watched.chain(rows) {
         // Every body ends in a return, so that the number is still loaded behind it.
         let skip = u8::try_from(body.len()).unwrap_or(u8::MAX);
         out.push(insn(JUMP_EQUAL, 0, skip, number));
@@ -163,11 +205,35 @@ pub fn program(machine: Machine, surface: &Surface) -> Vec<Insn> {
     out
 }
 
+/// What happens once the number of a watched call has matched.
+fn hear(heard: Heard) -> Vec<Insn> {
+    let allow = insn(RETURN, 0, 0, ALLOW);
+    match heard {
+        Heard::All => vec![ask()],
+        Heard::AnyBit(index, bits) => vec![
+            argument(index),
+            insn(JUMP_ANY_BIT, 0, 1, bits),
+            ask(),
+            allow,
+        ],
+        // A pointer is null if both of its words are.
+        Heard::NotNull(index) => vec![
+            argument(index),
+            insn(JUMP_EQUAL, 0, 2, 0),
+            upper(index),
+            insn(JUMP_EQUAL, 1, 0, 0),
+            ask(),
+            allow,
+        ],
+    }
+}
+
 /// What happens once the number has matched.
 fn body(rule: Rule, unix: UnixSockets) -> Vec<Insn> {
     let allow = insn(RETURN, 0, 0, ALLOW);
     match rule {
         Rule::Refuse(errno) => vec![refuse(errno)],
+        Rule::Ask => vec![ask()],
         Rule::RefuseFlags(index, flags, errno) => {
             vec![
                 argument(index),
@@ -189,7 +255,7 @@ fn body(rule: Rule, unix: UnixSockets) -> Vec<Insn> {
             refused,
         } => match unix {
             UnixSockets::All => vec![allow],
-            UnixSockets::None => vec![
+            UnixSockets::None | UnixSockets::Listed => vec![
                 argument(1),
                 insn(AND, 0, 0, mask),
                 insn(JUMP_EQUAL, 1, 0, one),
@@ -200,6 +266,8 @@ fn body(rule: Rule, unix: UnixSockets) -> Vec<Insn> {
         },
         Rule::Socket {
             unix: af_unix,
+            mask,
+            streams: [stream, packets],
             inet,
             netlink,
             route,
@@ -208,21 +276,34 @@ fn body(rule: Rule, unix: UnixSockets) -> Vec<Insn> {
         } => {
             let [v4, v6] = inet;
             let for_unix = match unix {
-                UnixSockets::None => refuse(refused),
-                UnixSockets::All => allow,
+                UnixSockets::None => vec![refuse(refused)],
+                UnixSockets::Listed => vec![
+                    argument(1),
+                    insn(AND, 0, 0, mask),
+                    insn(JUMP_EQUAL, 2, 0, stream),
+                    insn(JUMP_EQUAL, 1, 0, packets),
+                    refuse(refused),
+                    allow,
+                ],
+                UnixSockets::All => vec![allow],
             };
-            vec![
+            let skip = u8::try_from(for_unix.len()).unwrap_or(u8::MAX);
+            let mut all = vec![
                 argument(0),
-                insn(JUMP_EQUAL, 7, 0, v4),
-                insn(JUMP_EQUAL, 6, 0, v6),
-                insn(JUMP_EQUAL, 0, 1, af_unix),
-                for_unix,
+                insn(JUMP_EQUAL, 1, 0, v4),
+                insn(JUMP_EQUAL, 0, 1, v6),
+                allow,
+                insn(JUMP_EQUAL, 0, skip, af_unix),
+            ];
+            all.extend(for_unix);
+            all.extend([
                 insn(JUMP_EQUAL, 0, 2, netlink),
                 argument(2),
                 insn(JUMP_EQUAL, 1, 0, route),
                 refuse(unsupported),
                 allow,
-            ]
+            ]);
+            all
         }
     }
 }
@@ -245,17 +326,27 @@ pub fn listing(machine: Machine, surface: &Surface) -> String {
                 };
                 format!("errno {errno} if argument {index} is {one:#x}{other}")
             }
+            Rule::Ask => "as the supervisor answers".to_owned(),
             Rule::Pair { refused, .. } => match unix {
-                UnixSockets::None => format!("errno {refused} for datagrams"),
+                UnixSockets::None | UnixSockets::Listed => format!("errno {refused} for datagrams"),
                 UnixSockets::All => "allowed".to_owned(),
             },
             Rule::Socket { .. } => match unix {
                 UnixSockets::None => "IPv4, IPv6 and route netlink only".to_owned(),
+                UnixSockets::Listed => "IPv4, IPv6, Unix streams and route netlink only".to_owned(),
                 UnixSockets::All => "IPv4, IPv6, Unix and route netlink only".to_owned(),
             },
         };
         // Writing to a String cannot fail.
         let _ = writeln!(out, "{} ({number}): {what}; {}", row.name, row.reason);
+    }
+    for (number, watched, heard) in surface.watched(machine) {
+        let which = match heard {
+            Heard::All => String::new(),
+            Heard::AnyBit(index, bits) => format!(" if argument {index} has a bit of {bits:#x}"),
+            Heard::NotNull(index) => format!(" if argument {index} is not null"),
+        };
+        let _ = writeln!(out, "{} ({number}): observed{which}", watched.name);
     }
     out += "everything else: allowed\n";
     out

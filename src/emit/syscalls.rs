@@ -6,6 +6,8 @@
 pub enum Rule {
     /// Always fails with this errno.
     Refuse(u32),
+    /// The supervisor answers (seccomp_unotify(2)).
+    Ask,
     /// Argument, bits, errno: fails if any of the bits is set.
     RefuseFlags(u32, u32, u32),
     /// Argument, values, errno: fails if it is one of the values.
@@ -24,6 +26,11 @@ pub enum Rule {
     Socket {
         /// AF_UNIX: as the policy says.
         unix: u32,
+        /// SOCK_TYPE_MASK: the bits of argument 1 that are the type.
+        mask: u32,
+        /// SOCK_STREAM and SOCK_SEQPACKET: those that reach one peer only, and not before
+        /// connect(2).
+        streams: [u32; 2],
         /// AF_INET and AF_INET6: allowed.
         inet: [u32; 2],
         /// AF_NETLINK: allowed with one protocol.
@@ -46,6 +53,8 @@ pub enum When {
     NoUserNamespaces,
     /// Where nothing else keeps signals inside (Landlock, ABI 6).
     SignalsNotScoped,
+    /// Where some Unix sockets may be reached.
+    UnixSocketsListed,
 }
 
 /// One system call.
@@ -82,6 +91,8 @@ const TIOCLINUX: u32 = 0x541c;
 /// bits/socket.h, linux/netlink.h.
 const SOCKETS: Rule = Rule::Socket {
     unix: 1,
+    mask: 0xf,
+    streams: [1, 5],
     inet: [2, 10],
     netlink: 16,
     route: 0,
@@ -136,6 +147,14 @@ pub const ROWS: &[Row] = &[
         SOCKETS,
         "other families cross or bypass a network namespace",
     ),
+    row(
+        "connect",
+        42,
+        203,
+        Rule::Ask,
+        "the supervisor connects in the command's place, to what is listed",
+    )
+    .when(When::UnixSocketsListed),
     row(
         "io_uring_setup",
         425,

@@ -25,6 +25,7 @@ pub mod json;
 pub mod network;
 pub mod process;
 pub mod proxy_url;
+pub mod report;
 pub mod response;
 pub mod schema;
 pub mod settings;

@@ -1,9 +1,10 @@
 //! The network section of the settings.
 
+use super::glob::PathPattern;
 use super::host::{AddressRange, List, Pattern, address_range, pattern};
 use super::json::{Node, Position, Value};
 use super::proxy_url::{Exception, ProxyUrl, exception, proxy_url};
-use super::settings::Reader;
+use super::settings::{PathRule, Reader};
 
 /// Longest path of a Unix socket, without its NUL (unix(7)).
 const SOCKET_PATH_BYTES: usize = 107;
@@ -19,8 +20,10 @@ pub struct NetworkSettings {
     pub deny_reasons: Vec<(Pattern, String)>,
     /// `deniedResolvedAddresses`.
     pub denied_addresses: Vec<AddressRange>,
-    /// `allowAllUnixSockets`.
+    /// `allowAllUnixSockets`, and whether `allowUnixSockets` names any.
     pub unix_sockets: UnixSockets,
+    /// `allowUnixSockets`: sockets, or directories that hold them.
+    pub listed_sockets: Vec<PathRule>,
     /// `requireServerName`.
     pub server_names: ServerNames,
     /// `httpProxyPort`: an external proxy that filters in our place.
@@ -87,6 +90,8 @@ pub enum UnixSockets {
     /// None (socketpair(2) apart).
     #[default]
     None,
+    /// Stream sockets, which reach what is listed and nothing else.
+    Listed,
     /// Any.
     All,
 }
@@ -126,6 +131,19 @@ impl Reader {
             }
             ("network.allowAllUnixSockets", Value::Bool(true)) => {
                 self.settings.network.unix_sockets = UnixSockets::All;
+            }
+            ("network.allowUnixSockets", Value::List(items)) => {
+                let paths = self.paths(path, items);
+                for (rule, item) in paths.iter().zip(items) {
+                    if matches!(rule.path, PathPattern::Glob(_)) {
+                        self.problem(
+                            item.at,
+                            &rule.key,
+                            "must be a path, and no pattern: a directory stands for what lies in it",
+                        );
+                    }
+                }
+                self.settings.network.listed_sockets = paths;
             }
             ("network.requireServerName", Value::Bool(wanted)) => {
                 self.settings.network.server_names = if *wanted {
@@ -190,6 +208,10 @@ impl Reader {
 
     /// What only the whole section tells.
     pub(super) fn finish_network(&mut self) {
+        let network = &mut self.settings.network;
+        if network.unix_sockets == UnixSockets::None && !network.listed_sockets.is_empty() {
+            network.unix_sockets = UnixSockets::Listed;
+        }
         let half = |m: &Mitm| m.socket.is_empty() || m.domains.is_empty();
         if self.settings.network.mitm.as_ref().is_some_and(half) {
             let start = Position { line: 1, column: 1 };

@@ -8,6 +8,7 @@ pub use super::network::{Mitm, NetworkSettings, Parent, ServerNames, UnixSockets
 pub use super::process::{
     EnvironmentSettings, Guarantee, Limits, Processes, Resource, UserNamespaces,
 };
+pub use super::report::{Looks, Observed};
 use super::schema::{KEYS, Meaning, Shape, nearest};
 use crate::limits::SETTINGS_PROBLEMS;
 
@@ -52,6 +53,11 @@ pub struct Settings {
     pub processes: Processes,
     /// `require`.
     pub require: Vec<Guarantee>,
+    /// `observe`.
+    pub observed: Observed,
+    /// `ignoreViolations`: a part of the command line, or `*`; and what is in the text of
+    /// the violations that are not reported.
+    pub ignored: Vec<(String, Vec<String>)>,
     /// `bwrapPath`, absolute.
     pub bwrap_path: Option<String>,
     /// `mandatoryDenySearchDepth`.
@@ -209,7 +215,7 @@ impl Reader {
         if path.starts_with("network.") {
             return self.apply_network(path, node);
         }
-        if self.apply_process(path, node) {
+        if self.apply_process(path, node) || self.apply_report(path, node) {
             return;
         }
         match (path, &node.value) {
@@ -241,7 +247,7 @@ impl Reader {
         }
     }
 
-    fn paths(&mut self, path: &str, items: &[Node]) -> Vec<PathRule> {
+    pub(super) fn paths(&mut self, path: &str, items: &[Node]) -> Vec<PathRule> {
         let mut found = Vec::new();
         for (index, item) in items.iter().enumerate() {
             let key = format!("{path}[{index}]");

@@ -11,6 +11,9 @@ use super::route::ProxyVariables;
 pub struct Facts {
     /// Every path rule of the settings, resolved; of a glob, every match.
     pub rules: Vec<Resolved>,
+    /// Every Unix socket that the settings list, resolved; what its rule says has no
+    /// meaning.
+    pub sockets: Vec<Resolved>,
     /// Always-denied names below writable roots, there or not.
     pub found: Vec<Found>,
     /// Entries in each directory in which a glob of a deny list has matched.

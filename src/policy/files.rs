@@ -213,6 +213,41 @@ impl Files {
         origin
     }
 
+    /// The rules behind what may be done with `path`, each the most specific of its kind.
+    pub fn why(&self, path: &[u8]) -> Why<'_> {
+        let mut why = Why::default();
+        for node in lineage(path).filter_map(|at| self.nodes.get(at)) {
+            let said = |wanted: Rule| {
+                let one = node.said.iter().find(|(rule, _)| *rule == wanted);
+                one.map(|(_, origin)| origin.as_str())
+            };
+            if let Some(origin) = said(Rule::AllowRead) {
+                why.shown = Some(origin);
+            }
+            if let Some(origin) = said(Rule::DenyRead) {
+                (why.hidden, why.shown) = (Some(origin), None);
+            }
+            why.writable = said(Rule::AllowWrite).or(why.writable);
+            why.held = said(Rule::DenyWrite).or(said(Rule::Protected)).or(why.held);
+            if let Some(origin) = said(Rule::Temporary) {
+                why = Why {
+                    shown: Some(origin),
+                    writable: Some(origin),
+                    ..Why::default()
+                };
+            }
+        }
+        why
+    }
+
+    /// Every rule, with its path.
+    pub fn rules(&self) -> impl Iterator<Item = (&[u8], Rule, &str)> {
+        self.nodes.iter().flat_map(|(path, node)| {
+            let said = node.said.iter();
+            said.map(move |(rule, origin)| (path.as_slice(), *rule, origin.as_str()))
+        })
+    }
+
     /// What may be done with `path` (absolute, symlinks resolved).
     ///
     /// Reading: the most specific of denyRead and allowRead decides; on the same
@@ -321,6 +356,19 @@ impl Files {
         }
         whole
     }
+}
+
+/// What the rules on a path and above it say of it, by their origins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Why<'a> {
+    /// What hides it.
+    pub hidden: Option<&'a str>,
+    /// What shows it inside something hidden.
+    pub shown: Option<&'a str>,
+    /// What lets it be written.
+    pub writable: Option<&'a str>,
+    /// What keeps it from being written.
+    pub held: Option<&'a str>,
 }
 
 /// Whether `rule` is what gives a path this access.

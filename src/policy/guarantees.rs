@@ -70,6 +70,13 @@ fn given_one(guarantee: Guarantee, settings: &Settings, host: &Host) -> Given {
                     "network.allowAllUnixSockets: every socket that can be seen can be connected to",
                 );
             }
+            if settings.network.unix_sockets == UnixSockets::Listed {
+                layers.push("srt, which makes each connection itself");
+                less.push(
+                    "network.allowUnixSockets: what it lists can be connected to, and what those sockets hand out \
+                     can be used",
+                );
+            }
             if host.landlock >= LANDLOCK_SCOPES {
                 layers.push("Landlock (abstract sockets)");
             }

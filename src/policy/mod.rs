@@ -11,6 +11,7 @@
 )]
 
 pub mod addresses;
+pub mod explain;
 pub mod facts;
 pub mod files;
 pub mod guarantees;
@@ -19,7 +20,10 @@ pub mod ports;
 pub mod protected;
 pub mod route;
 
-use crate::parse::settings::{Limits, Processes, Resource, Settings, UnixSockets, UserNamespaces};
+use crate::parse::settings::{
+    Limits, Observed, Processes, Resource, Settings, UnixSockets, UserNamespaces,
+};
+use explain::Socket;
 pub use facts::{Bubblewrap, Facts, Found, Host, Link, Place, Resolved, Stream, User};
 use files::{Access, Entry, FRESH, Files, Kind, Placeholder, Rule, covers, join};
 use network::Network;
@@ -45,6 +49,10 @@ pub struct Policy {
     pub ports: Ports,
     /// Unix sockets.
     pub unix_sockets: UnixSockets,
+    /// Those that may be connected to, where not all may.
+    pub sockets: Vec<Socket>,
+    /// Which calls on files are looked at.
+    pub observed: Observed,
     /// Whether the command may make user namespaces.
     pub user_namespaces: UserNamespaces,
     /// How many it may make, whatever asks for them.
@@ -209,6 +217,12 @@ impl Policy {
             network: Network::new(&settings.network, &facts.own_addresses, routes),
             ports: Ports::new(&settings.network, &mut notes)?,
             unix_sockets: settings.network.unix_sockets,
+            sockets: facts
+                .sockets
+                .iter()
+                .filter_map(|resolved| socket(resolved, &mut notes))
+                .collect(),
+            observed: settings.observed,
             user_namespaces: settings.user_namespaces,
             most_user_namespaces: match (settings.user_namespaces, facts.host.bubblewrap) {
                 (UserNamespaces::Refused, Bubblewrap::Plain) => MostUserNamespaces::None,
@@ -236,6 +250,32 @@ impl Policy {
             made_links: Vec::new(),
             kernel: Vec::new(),
             ..self.clone()
+        }
+    }
+}
+
+/// The socket that a rule names, or will name once it is there.
+fn socket(resolved: &Resolved, notes: &mut Vec<String>) -> Option<Socket> {
+    let key = resolved.key.clone();
+    match &resolved.place {
+        Place::Exists { path, .. } => Some(Socket {
+            key,
+            path: path.clone(),
+        }),
+        Place::Absent {
+            above,
+            name,
+            wanted,
+        } if wanted.ends_with(name) => Some(Socket {
+            key,
+            path: join(above, name),
+        }),
+        Place::Absent { wanted, .. } | Place::Unseen { wanted, .. } => {
+            let wanted = shown(wanted);
+            notes.push(format!(
+                "{key}: {wanted} cannot be seen; the rule has no effect"
+            ));
+            None
         }
     }
 }

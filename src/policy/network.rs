@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 pub use super::addresses::AddressClass;
 use super::addresses::{class, spellings};
+use super::explain::NO_RULE;
 use super::route::{Route, Routes, Use};
 use crate::parse::host::{AddressRange, Host, HostPattern, Pattern, Target, address};
 use crate::parse::settings::{NetworkSettings, ServerNames};
@@ -18,6 +19,8 @@ pub enum Verdict {
         /// The rule, as in the settings.
         rule: String,
     },
+    /// No rule allows it, but all is let through that a rule could allow, to learn which.
+    Learn(Reason),
     /// Refused.
     Deny(Reason),
 }
@@ -41,6 +44,18 @@ pub enum Reason {
     Resolved(AddressClass),
     /// TLS in the tunnel asks for another host, or for none.
     ServerName(Option<Host>),
+}
+
+impl Reason {
+    /// The rule alone, without the settings' own text.
+    pub fn rule(&self) -> String {
+        match self {
+            Self::NotListed { .. } => NO_RULE.to_owned(),
+            Self::Listed { rule, .. } => format!("network.deniedDomains has {rule:?}"),
+            Self::Resolved(class) => format!("its name leads to {class}"),
+            Self::ServerName(_) => "network.requireServerName".to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for Reason {
@@ -130,6 +145,17 @@ pub struct Network {
     own_addresses: Vec<IpAddr>,
     server_names: ServerNames,
     routes: Routes,
+    unlisted: Unlisted,
+}
+
+/// What is done with a destination of which no rule says anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unlisted {
+    /// It is refused.
+    #[default]
+    Refused,
+    /// It is let through, and told.
+    Learned,
 }
 
 impl Network {
@@ -144,7 +170,14 @@ impl Network {
             own_addresses: own_addresses.iter().map(IpAddr::to_canonical).collect(),
             server_names: settings.server_names,
             routes,
+            unlisted: Unlisted::Refused,
         }
+    }
+
+    /// The same policy, but for what no rule speaks of.
+    #[must_use]
+    pub fn with_unlisted(self, unlisted: Unlisted) -> Self {
+        Self { unlisted, ..self }
     }
 
     /// By which way an allowed target is reached.
@@ -176,7 +209,7 @@ impl Network {
                     port: target.port,
                 };
                 match self.decide(&named) {
-                    Verdict::Allow { .. } => Ok(()),
+                    Verdict::Allow { .. } | Verdict::Learn(_) => Ok(()),
                     Verdict::Deny(_) => Err(Reason::ServerName(Some(name.clone()))),
                 }
             }
@@ -203,7 +236,13 @@ impl Network {
             Some(pattern) => Verdict::Allow {
                 rule: pattern.to_string(),
             },
-            None => Verdict::Deny(Reason::NotListed { text: text() }),
+            None => {
+                let reason = Reason::NotListed { text: text() };
+                match self.unlisted {
+                    Unlisted::Refused => Verdict::Deny(reason),
+                    Unlisted::Learned => Verdict::Learn(reason),
+                }
+            }
         }
     }
 

@@ -103,8 +103,15 @@ impl Conversation {
         network: &Network,
         actions: &mut Vec<Action>,
     ) {
-        match network.decide(&target) {
-            Verdict::Allow { .. } => {
+        let verdict = network.decide(&target);
+        if let Verdict::Learn(reason) = &verdict {
+            actions.push(Action::Learned {
+                target: target.clone(),
+                reason: reason.clone(),
+            });
+        }
+        match verdict {
+            Verdict::Allow { .. } | Verdict::Learn(_) => {
                 let route = match dialect {
                     Dialect::Connect | Dialect::Socks => network.route(&target, Use::Tunnel),
                     Dialect::Absolute(..) => route,

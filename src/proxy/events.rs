@@ -89,6 +89,13 @@ pub enum Action {
         /// Why it is refused.
         reason: Reason,
     },
+    /// Note a destination that is let through only to be learned.
+    Learned {
+        /// What was asked for.
+        target: Target,
+        /// Why it would be refused.
+        reason: Reason,
+    },
     /// Send this to the client.
     Reply(Vec<u8>),
     /// Send this to the other side.

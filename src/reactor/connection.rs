@@ -34,12 +34,32 @@ pub enum Phase {
 pub enum Need {
     /// Connect.
     Dial(Hop),
-    /// Note a refusal.
-    Report(Target, Reason),
+    /// Tell of a destination that no rule allows.
+    Tell(Target, Reason, Outcome),
     /// Pump again soon: the share of work is used up.
     Again,
     /// It is over.
     Finished,
+}
+
+/// What became of a destination that no rule allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was refused.
+    Denied,
+    /// It was let through, to be learned.
+    Learned,
+}
+
+/// Whether a refusal may be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// Yes.
+    No,
+    /// Not before it is known who asked: with the answer, they may be gone.
+    Reply,
+    /// Nor may it be closed.
+    Close,
 }
 
 /// One direction.
@@ -95,6 +115,7 @@ pub struct Connection {
     conversation: Conversation,
     /// The turn of the conversation that `deadline` belongs to.
     turn: Option<u32>,
+    held: Held,
     up: Lane,
     down: Lane,
 }
@@ -109,6 +130,7 @@ impl Connection {
             deadline: None,
             conversation,
             turn: None,
+            held: Held::No,
             up: Lane::new(Mode::Talk),
             down: Lane::new(Mode::Wait),
         };
@@ -142,7 +164,13 @@ impl Connection {
                     self.phase = Phase::Lookup(hop.clone());
                     needs.push(Need::Dial(hop));
                 }
-                Action::Denied { target, reason } => needs.push(Need::Report(target, reason)),
+                Action::Denied { target, reason } => {
+                    self.held = Held::Reply;
+                    needs.push(Need::Tell(target, reason, Outcome::Denied));
+                }
+                Action::Learned { target, reason } => {
+                    needs.push(Need::Tell(target, reason, Outcome::Learned));
+                }
                 Action::Reply(bytes) => self.down.pipe.keep(&bytes),
                 Action::Forward(bytes) => self.up.pipe.keep(&bytes),
                 Action::FromClient(mode) => self.up.mode = mode,
@@ -156,9 +184,19 @@ impl Connection {
                     self.phase = Phase::Closing;
                     (self.up.mode, self.down.mode) = (Mode::Wait, Mode::Wait);
                 }
+                Action::Abort if self.held == Held::Reply => {
+                    self.held = Held::Close;
+                    self.phase = Phase::Closing;
+                    (self.up.mode, self.down.mode) = (Mode::Wait, Mode::Wait);
+                }
                 Action::Abort => needs.push(Need::Finished),
             }
         }
+    }
+
+    /// The refusal has been told; says whether the connection is over with that.
+    pub fn release(&mut self) -> bool {
+        std::mem::replace(&mut self.held, Held::No) == Held::Close
     }
 
     /// Moves everything that can be moved, through `buffer`.
@@ -178,6 +216,7 @@ impl Connection {
         let mut budget = READS_PER_EVENT;
         loop {
             match self.phase {
+                Phase::Closing if self.held != Held::No => return Ok(()),
                 Phase::Closing => return self.flush_and_close(buffer, needs),
                 Phase::Lingering => return self.linger(buffer, needs),
                 Phase::Open | Phase::Lookup(_) | Phase::Dialing(_) => {}
@@ -205,6 +244,9 @@ impl Connection {
 
     /// Moves one direction as far as it goes without the conversation.
     fn lane(&mut self, way: Way, buffer: &mut [u8], budget: &mut usize) -> io::Result<Said> {
+        if self.held != Held::No {
+            return Ok(Said::Nothing);
+        }
         let room = match way {
             Way::Up => self.conversation.wants(),
             Way::Down => self.conversation.wants_answer(),

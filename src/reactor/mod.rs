@@ -25,11 +25,11 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 
 use crate::limits::{CONNECTIONS, RELAY_BYTES, RESERVED_DESCRIPTORS};
-use crate::policy::network::Network;
+use crate::parse::host::Target;
+use crate::policy::network::{Network, Reason};
 use crate::proxy::conversation::{Conversation, Event, Hop};
-use crate::violation::Store;
 use attempts::Due;
-use connection::{Connection, Need, Phase};
+use connection::{Connection, Need, Outcome, Phase};
 use resolver::{Answer, HelperProgram, Resolver};
 use stream::{Side, Stream};
 use table::Table;
@@ -55,11 +55,26 @@ pub struct Reactor {
     deadlines: BTreeSet<(Instant, Slot)>,
     /// Connections with work left over from the last turn.
     again: Vec<Slot>,
-    violations: Store,
+    refusals: Vec<Refusal>,
     /// Connections that wait for a socket of the sandbox's own.
     inside: VecDeque<Slot>,
     /// How many such sockets have been asked for and have not come yet.
     asked: usize,
+}
+
+/// A destination that no rule allows, and who asked for it.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The connection.
+    pub slot: Slot,
+    /// The ports of its sockets inside: the command's, and ours.
+    pub client: Option<(u16, u16)>,
+    /// Where it should have led.
+    pub target: Target,
+    /// Why it may not.
+    pub reason: Reason,
+    /// What became of it.
+    pub outcome: Outcome,
 }
 
 /// What a listening socket is for.
@@ -93,7 +108,7 @@ impl Reactor {
             buffer: vec![0; RELAY_BYTES],
             deadlines: BTreeSet::new(),
             again: Vec::new(),
-            violations: Store::default(),
+            refusals: Vec::new(),
             inside: VecDeque::new(),
             asked: 0,
         })
@@ -148,9 +163,19 @@ impl Reactor {
         self.table.iter().any(Connection::owes_upstream)
     }
 
-    /// What was refused.
-    pub fn violations(&self) -> &Store {
-        &self.violations
+    /// What was refused since this was asked last. None of it is answered before
+    /// [`Reactor::release`].
+    pub fn take_refusals(&mut self) -> Vec<Refusal> {
+        std::mem::take(&mut self.refusals)
+    }
+
+    /// Lets a refused connection have its answer.
+    pub fn release(&mut self, slot: Slot) {
+        match self.table.get(slot).map(Connection::release) {
+            Some(true) => self.close(slot),
+            Some(false) => self.again.push(slot),
+            None => {}
+        }
     }
 
     /// Waits for events, at most until `until`, and does all they ask for. The
@@ -323,7 +348,16 @@ impl Reactor {
         for need in needs {
             match need {
                 Need::Dial(hop) => self.dial(slot, hop),
-                Need::Report(target, reason) => self.violations.add(target, reason),
+                Need::Tell(target, reason, outcome) => {
+                    let client = self.table.get(slot).and_then(|c| c.client.stream.ports());
+                    self.refusals.push(Refusal {
+                        slot,
+                        client,
+                        target,
+                        reason,
+                        outcome,
+                    });
+                }
                 Need::Again => self.again.push(slot),
                 Need::Finished => self.close(slot),
             }

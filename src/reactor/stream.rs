@@ -39,6 +39,17 @@ impl Stream {
         }
     }
 
+    /// The ports of the peer and of this side; a Unix socket has none.
+    pub fn ports(&self) -> Option<(u16, u16)> {
+        match self {
+            Self::Tcp(stream) => {
+                let (peer, own) = (stream.peer_addr().ok()?, stream.local_addr().ok()?);
+                Some((peer.port(), own.port()))
+            }
+            Self::Unix(_) => None,
+        }
+    }
+
     /// How a connect that was begun stands.
     pub fn connected(&self) -> Connect {
         let (error, peer) = match self {

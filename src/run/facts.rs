@@ -29,6 +29,8 @@ pub struct Own<'a> {
     pub temporary: &'a Path,
     /// Directories that the command must not write, whatever covers them.
     pub private: &'a [Option<&'a Path>],
+    /// The log, which is not to be rewritten.
+    pub log: Option<&'a Path>,
 }
 
 /// Everything about the host that the policy rests on.
@@ -55,6 +57,13 @@ pub fn facts(loaded: &Loaded, directory: &Path, own: &Own<'_>) -> Result<Facts, 
                 facts.rules.push(resolved(&entry.key, rule, found));
             }
             PathPattern::Glob(glob) => globs.push((glob, rule, entry.key.as_str())),
+        }
+    }
+    for entry in &loaded.settings.network.listed_sockets {
+        if let PathPattern::Literal(text) = &entry.path {
+            let found = resolve_rule(text, entry, directory)?;
+            let socket = resolved(&entry.key, Rule::Pinned, found);
+            facts.sockets.push(socket);
         }
     }
     search(loaded, directory, &globs, &mut facts)?;
@@ -140,6 +149,7 @@ fn own_files(loaded: &Loaded, own: &Own<'_>, facts: &mut Facts) -> Result<(), Er
     let files = [
         (loaded.looked_for.as_deref(), "the settings file"),
         (program.as_deref(), "the srt program"),
+        (own.log, "the log"),
     ];
     let files = files.into_iter().filter_map(|(p, what)| Some((p?, what)));
     for (file, what) in files.chain(private) {

@@ -10,8 +10,8 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use super::launch::{
-    CONTINUED, ENDED, FAILED, GO, LISTENING, Launch, MESSAGE_BYTES, SIGNAL, SOCKET, STARTED,
-    STOPPED,
+    CONTINUED, ENDED, FAILED, GO, LISTENING, Launch, Listen, MESSAGE_BYTES, SIGNAL, SOCKET,
+    STARTED, STOPPED,
 };
 use super::recheck;
 use crate::emit::landlock::Rules;
@@ -93,10 +93,16 @@ fn stage(socket: &OwnedFd, inherited: &Inherited) -> Step<u8> {
     if let Some(rules) = &launch.landlock {
         step("putting Landlock's rules in force", landlock(rules))?;
     }
-    let filter: Vec<SockFilter> = launch.filter.iter().map(sock_filter).collect();
-    step("loading the seccomp filter", sys::seccomp::load(&filter))?;
+    let listener = step("loading the seccomp filter", filter(&launch))?;
     let command = step("forking", sys::process::fork(|| start(&launch)))?;
-    tell(socket.as_fd(), &[STARTED]);
+    let listened = match &listener {
+        Listener::None => sys::fd::send(socket.as_fd(), &[STARTED], &[]),
+        Listener::Is(fd) => sys::fd::send(socket.as_fd(), &[STARTED], &[fd.as_fd()]),
+        Listener::Failed(errno) => sys::fd::send(socket.as_fd(), &[STARTED, *errno], &[]),
+    };
+    // As in `tell`: if the supervisor is gone, so are we soon.
+    let _ = listened;
+    drop(listener);
     for signal in early {
         // It may have ended already; then it is reaped below.
         let _ = sys::process::kill(command, signal);
@@ -105,6 +111,39 @@ fn stage(socket: &OwnedFd, inherited: &Inherited) -> Step<u8> {
         "watching the command",
         init(socket.as_fd(), &mut signals, command),
     )
+}
+
+/// Who hears what the filter asks.
+enum Listener {
+    /// It asks nothing.
+    None,
+    /// Whoever holds this.
+    Is(OwnedFd),
+    /// Nobody, since the kernel gave this errno.
+    Failed(u8),
+}
+
+/// Loads the seccomp program.
+fn filter(launch: &Launch) -> io::Result<Listener> {
+    let kernels =
+        |program: &[Insn]| -> Vec<SockFilter> { program.iter().map(sock_filter).collect() };
+    let filter = kernels(&launch.filter);
+    let error = match &launch.listen {
+        Listen::No => return sys::seccomp::load(&filter).map(|()| Listener::None),
+        Listen::Must | Listen::Or(_) => match sys::notify::listen(&filter) {
+            Ok(listener) => return Ok(Listener::Is(listener)),
+            Err(error) => error,
+        },
+    };
+    match &launch.listen {
+        // Only what is observed is lost.
+        Listen::Or(other) => {
+            sys::seccomp::load(&kernels(other))?;
+            let errno = error.raw_os_error().and_then(|n| u8::try_from(n).ok());
+            Ok(Listener::Failed(errno.unwrap_or(0)))
+        }
+        Listen::No | Listen::Must => Err(error),
+    }
 }
 
 /// Every path is the sandbox's own: the mounts stand.

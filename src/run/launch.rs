@@ -21,6 +21,8 @@ pub struct Launch {
     pub environment: Environment,
     /// The seccomp program.
     pub filter: Vec<Insn>,
+    /// Whether it asks a listener.
+    pub listen: Listen,
     /// Landlock's rules, if it is to hold any.
     pub landlock: Option<Rules>,
     /// What the command may use.
@@ -35,12 +37,24 @@ pub struct Launch {
     pub ports: Vec<u16>,
 }
 
+/// Whether a seccomp program asks, and what if nobody may listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// It asks nobody.
+    No,
+    /// It asks; without a listener the command does not start.
+    Must,
+    /// It asks only to be observed; without a listener, this program does.
+    Or(Vec<Insn>),
+}
+
 /// First byte of a message from the stage: its listening sockets come with it, and its
 /// mount namespace.
 pub const LISTENING: u8 = b'L';
 /// From the stage: a step failed; text follows.
 pub const FAILED: u8 = b'F';
-/// From the stage: the command exists.
+/// From the stage: the command exists. The listener comes with it, if there is one; if
+/// there should be, the errno that it failed with is the next byte.
 pub const STARTED: u8 = b'C';
 /// From the stage: the command was stopped, for which time (a byte that wraps).
 pub const STOPPED: u8 = b'P';
@@ -84,9 +98,25 @@ impl Launch {
         let landlock = self.landlock.iter();
         let numbers = landlock.flat_map(|r| [r.handled, r.scoped, r.streams]);
         let numbers = numbers.flat_map(u64::to_le_bytes).collect();
+        let (tag, other) = match &self.listen {
+            Listen::No => (0, &[][..]),
+            Listen::Must => (1, &[][..]),
+            Listen::Or(other) => (2, other.as_slice()),
+        };
+        let other: Vec<u8> = other.iter().flat_map(encode_insn).collect();
+        let listen = [&[tag][..], &other].concat();
         list(
             &mut out,
-            [insns, ports, closed.collect(), vec![pipe], limits, numbers].iter(),
+            [
+                insns,
+                ports,
+                closed.collect(),
+                vec![pipe],
+                limits,
+                numbers,
+                listen,
+            ]
+            .iter(),
         );
         let beneath = self.landlock.iter().flat_map(|rules| &rules.beneath);
         list(&mut out, beneath.clone().map(|(path, _)| path));
@@ -101,7 +131,7 @@ impl Launch {
         let argv = unlist(&mut input)?;
         let flat = unlist(&mut input)?;
         let numbers = unlist(&mut input)?;
-        let [insns, ports, closed, pipe, limits, rules] = numbers.as_slice() else {
+        let [insns, ports, closed, pipe, limits, rules, listen] = numbers.as_slice() else {
             return None;
         };
         let paths = unlist(&mut input)?;
@@ -117,6 +147,12 @@ impl Launch {
             argv,
             environment,
             filter: insns.chunks(8).map(decode_insn).collect::<Option<_>>()?,
+            listen: match listen.split_first()? {
+                (0, []) => Listen::No,
+                (1, []) => Listen::Must,
+                (2, other) => Listen::Or(other.chunks(8).map(decode_insn).collect::<Option<_>>()?),
+                _ => return None,
+            },
             landlock: decode_rules(rules, paths, &rights)?,
             limits: limits.chunks(9).map(decode_limit).collect::<Option<_>>()?,
             closed: closed.iter().map(|fd| i32::from(*fd)).collect(),
@@ -249,7 +285,7 @@ fn decode_insn(bytes: &[u8]) -> Option<Insn> {
     })
 }
 
-fn list<'a>(out: &mut Vec<u8>, items: impl Iterator<Item = &'a Vec<u8>> + Clone) {
+pub(super) fn list<'a>(out: &mut Vec<u8>, items: impl Iterator<Item = &'a Vec<u8>> + Clone) {
     out.extend((items.clone().count() as u64).to_le_bytes());
     for item in items {
         out.extend((item.len() as u64).to_le_bytes());
@@ -263,7 +299,7 @@ fn number(input: &mut &[u8]) -> Option<usize> {
     usize::try_from(u64::from_le_bytes(*head)).ok()
 }
 
-fn unlist(input: &mut &[u8]) -> Option<Vec<Vec<u8>>> {
+pub(super) fn unlist(input: &mut &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut items = Vec::new();
     for _ in 0..number(input)? {
         let length = number(input)?;

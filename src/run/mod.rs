@@ -8,7 +8,11 @@ pub mod attack;
 pub mod bubblewrap;
 pub mod connect;
 #[cfg(target_os = "linux")]
+mod course;
+#[cfg(target_os = "linux")]
 pub mod doctor;
+#[cfg(target_os = "linux")]
+pub mod explain;
 pub mod facts;
 pub mod guard;
 #[cfg(target_os = "linux")]
@@ -21,7 +25,11 @@ pub mod leftovers;
 #[cfg(target_os = "linux")]
 pub mod linux;
 pub mod lookup;
+#[cfg(target_os = "linux")]
+pub mod observe;
 pub mod orphans;
+#[cfg(target_os = "linux")]
+pub mod owner;
 pub mod paths;
 pub mod placeholders;
 pub mod plan;
@@ -29,6 +37,14 @@ pub mod probe;
 #[cfg(target_os = "linux")]
 pub mod ready;
 pub mod recheck;
+#[cfg(target_os = "linux")]
+pub mod report;
 mod search;
 pub mod tasks;
+#[cfg(target_os = "linux")]
+pub mod unix;
 pub mod walk;
+#[cfg(target_os = "linux")]
+pub mod watching;
+#[cfg(target_os = "linux")]
+pub mod witness;

@@ -8,18 +8,22 @@ use std::path::{Path, PathBuf};
 
 use super::facts::{self, Own};
 use super::holds::{Holds, Index};
-use super::launch::Launch;
+use super::launch::{Launch, Listen};
 use super::leftovers::Temporary;
 use super::paths;
 use super::probe::{self, Loaded};
 use super::recheck::{self, Check};
-use crate::args::{Layer, Mode, Run, Verbosity};
+use super::report::{self, Log};
+use crate::args::{Afterwards, Layer, Mode, Run, Verbosity};
 use crate::emit::landlock::{self, Rules};
 use crate::emit::seccomp::{self, Machine, Signals, Surface};
 use crate::emit::{bwrap, environment};
 use crate::error::{Error, While};
 use crate::limits::{BWRAP_ARGUMENTS, PLANS};
+use crate::parse::settings::{Guarantee, Observed, UnixSockets};
 use crate::policy::files::{Access, Kind};
+use crate::policy::guarantees::{Given, given};
+use crate::policy::network::Unlisted;
 use crate::policy::{Facts, Policy};
 use crate::sys;
 
@@ -41,6 +45,14 @@ pub struct Plan {
     pub temporary: Temporary,
     /// Landlock's ABI on this host; 0 for none.
     pub abi: u32,
+    /// What is promised here.
+    pub guarantees: Vec<Given>,
+    /// The settings file's content; empty without one.
+    pub settings: Vec<u8>,
+    /// `ignoreViolations`.
+    pub ignored: Vec<(String, Vec<String>)>,
+    /// The log, if there is to be one.
+    pub log: Option<Log>,
 }
 
 /// The machine this program was compiled for, if the filter knows it.
@@ -61,6 +73,8 @@ pub fn machine() -> Option<Machine> {
 pub fn make(run: &Run) -> Result<Plan, Error> {
     let loaded = probe::settings(run.settings.as_deref())?;
     let settings = &loaded.settings;
+    // Before the host is read: the log must be there to be kept from the command.
+    let log = run.log.as_ref().map(Log::open).transpose()?;
     let machine = machine().ok_or_else(|| {
         Error::Policy(vec![
             "this processor architecture has no seccomp filter; x86-64 and aarch64 have".into(),
@@ -71,7 +85,7 @@ pub fn make(run: &Run) -> Result<Plan, Error> {
     let temporary = Temporary::new(&env::temp_dir()).doing("making a temporary directory")?;
     let mut tries = 1;
     let decided = loop {
-        match decide(run, &loaded, &directory, &temporary, &bwrap) {
+        match decide(run, &loaded, &directory, &temporary, &bwrap, log.as_ref()) {
             // Somebody else is at work there: what holds is what holds now.
             Err(Error::Changed(_)) if tries < PLANS => tries += 1,
             decided => break decided?,
@@ -85,6 +99,7 @@ pub fn make(run: &Run) -> Result<Plan, Error> {
         pins,
         holds,
         landlock: abi,
+        guarantees,
     } = decided;
     let surface = surface(&policy, landlock.as_ref());
     let caller: Vec<_> = env::vars_os()
@@ -106,6 +121,7 @@ pub fn make(run: &Run) -> Result<Plan, Error> {
             false => seccomp::program(machine, &surface),
             true => seccomp::ALLOW_ALL.into(),
         },
+        listen: listen(machine, &surface),
         landlock,
         limits: policy.limits.resources.clone(),
         closed: sys::streams::closed(),
@@ -121,13 +137,47 @@ pub fn make(run: &Run) -> Result<Plan, Error> {
         launch,
         temporary,
         abi,
+        guarantees,
+        settings: loaded.text,
+        ignored: loaded.settings.ignored,
+        log,
     })
+}
+
+/// Whether the program for `surface` asks a listener.
+fn listen(machine: Machine, surface: &Surface) -> Listen {
+    let unobserved = Surface {
+        observed: Observed::NOTHING,
+        ..*surface
+    };
+    match (surface.asks(), unobserved.asks()) {
+        (false, _) => Listen::No,
+        (true, true) => Listen::Must,
+        (true, false) => Listen::Or(seccomp::program(machine, &unobserved)),
+    }
+}
+
+/// What the command line changes in a policy: only what is told of it, but for a run that
+/// is to learn.
+fn told(policy: &mut Policy, run: &Run) {
+    if !report::is_wanted(run) || run.without.contains(&Layer::Seccomp) {
+        policy.observed = Observed::NOTHING;
+    }
+    let paths = run.afterwards != Afterwards::Nothing;
+    if paths && policy.unix_sockets == UnixSockets::None {
+        // The same sockets, none, are reached; but their paths are heard of.
+        policy.unix_sockets = UnixSockets::Listed;
+    }
+    if run.afterwards == Afterwards::Learn {
+        policy.network = policy.network.clone().with_unlisted(Unlisted::Learned);
+    }
 }
 
 /// What the seccomp program rests on.
 fn surface(policy: &Policy, landlock: Option<&Rules>) -> Surface {
     Surface {
         unix: policy.unix_sockets,
+        observed: policy.observed,
         user_namespaces: policy.user_namespaces,
         signals: match landlock {
             Some(rules) if rules.scoped != 0 => Signals::Scoped,
@@ -145,6 +195,7 @@ struct Decided {
     holds: Option<Holds>,
     /// Landlock's ABI.
     landlock: u32,
+    guarantees: Vec<Given>,
 }
 
 fn decide(
@@ -153,6 +204,7 @@ fn decide(
     directory: &Path,
     temporary: &Temporary,
     bwrap: &Path,
+    log: Option<&Log>,
 ) -> Result<Decided, Error> {
     // Whoever needs no placeholder needs no index.
     let mut index = Index::open();
@@ -162,8 +214,9 @@ fn decide(
     let own = Own {
         temporary: temporary.inner(),
         private: &[Some(temporary.path()), index.as_ref().ok().map(Index::path)],
+        log: log.and_then(|log| log.path.as_deref()),
     };
-    let told = |problems| match &loaded.file {
+    let problems = |problems| match &loaded.file {
         Some(file) => Error::Settings {
             file: file.display().to_string(),
             problems,
@@ -171,14 +224,21 @@ fn decide(
         None => Error::Policy(problems),
     };
     let mut facts = facts::facts(loaded, directory, &own).map_err(|error| match error {
-        Error::Policy(problems) => told(problems),
+        Error::Policy(all) => problems(all),
         other => other,
     })?;
     facts.host = probe::host(Some(bwrap)).doing("looking at the standard streams")?;
     if run.without.contains(&Layer::Landlock) {
         facts.host.landlock = 0;
     }
-    let mut policy = Policy::new(&loaded.settings, &facts).map_err(told)?;
+    let mut policy = Policy::new(&loaded.settings, &facts).map_err(problems)?;
+    told(&mut policy, run);
+    let learns = run.afterwards == Afterwards::Learn;
+    if learns && loaded.settings.require.contains(&Guarantee::Net) {
+        return Err(problems(vec![
+            "require: net is not given: --learn lets every host through that no rule denies".into(),
+        ]));
+    }
     if run.verbosity == Verbosity::Debug {
         policy.notes.extend(other_names(&policy));
     }
@@ -203,7 +263,7 @@ fn decide(
     } else {
         options(&mut policy, &facts, words)
     };
-    let options = options.map_err(|text| told(vec![text]))?;
+    let options = options.map_err(|text| problems(vec![text]))?;
     let (mut checks, mut pins) = (Vec::new(), Vec::new());
     if run.mode == Mode::Execute && !run.without.contains(&Layer::Mounts) {
         pins = recheck::checks(&[], &policy.pinned_links).map_err(Error::Changed)?;
@@ -215,6 +275,7 @@ fn decide(
         checks,
         pins,
         holds,
+        guarantees: given(&loaded.settings, &facts.host),
         landlock: facts.host.landlock,
     })
 }

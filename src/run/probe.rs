@@ -29,6 +29,8 @@ pub struct Loaded {
     /// The file that was looked for, there or not: whoever writes it decides the next
     /// run.
     pub looked_for: Option<PathBuf>,
+    /// What the file says, as written.
+    pub text: Vec<u8>,
 }
 
 /// Reads the settings file that is named, or the default one if it is there.
@@ -70,6 +72,7 @@ pub fn settings(named: Option<&OsStr>) -> Result<Loaded, Error> {
         settings,
         looked_for: Some(path.clone()),
         file: Some(path),
+        text: bytes,
     })
 }
 

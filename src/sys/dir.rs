@@ -3,7 +3,8 @@
 use std::ffi::CString;
 use std::io;
 use std::mem::{offset_of, size_of, zeroed};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::ptr;
 
@@ -24,7 +25,7 @@ pub enum EntryType {
     Unknown,
 }
 
-fn c_string(bytes: &[u8]) -> io::Result<CString> {
+pub(super) fn c_string(bytes: &[u8]) -> io::Result<CString> {
     CString::new(bytes).map_err(|_| io::ErrorKind::InvalidInput.into())
 }
 
@@ -38,6 +39,24 @@ pub fn open_directory(above: Option<BorrowedFd<'_>>, name: &[u8]) -> io::Result<
     let raw = cerr(unsafe { libc::openat(above, name.as_ptr(), flags) })?;
     // SAFETY: the kernel has just made this descriptor and nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// Where what `path` names lies, its symbolic links resolved by the kernel.
+pub fn real_path(path: &[u8]) -> io::Result<Vec<u8>> {
+    let path = c_string(path)?;
+    let flags = libc::O_PATH | libc::O_CLOEXEC;
+    // SAFETY: `path` is a valid C string for the length of the call.
+    let raw = cerr(unsafe { libc::openat(libc::AT_FDCWD, path.as_ptr(), flags) })?;
+    // SAFETY: the kernel has just made this descriptor and nobody else owns it.
+    let object = unsafe { OwnedFd::from_raw_fd(raw) };
+    path_of(object.as_fd())
+}
+
+/// Where an open object lies (proc(5), `/proc/self/fd`).
+pub fn path_of(object: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    let link = format!("/proc/self/fd/{}", object.as_raw_fd());
+    let path = std::fs::read_link(link)?;
+    Ok(path.into_os_string().into_vec())
 }
 
 /// Bytes of entries that one call brings.

@@ -39,7 +39,27 @@ pub fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) })
 }
 
-/// Sets or clears `O_NONBLOCK`.
+/// The flag that makes no call on what is opened wait (O_NONBLOCK, open(2)).
+pub const NONBLOCKING: i32 = libc::O_NONBLOCK;
+
+/// Whether a write of at most PIPE_BUF bytes would not wait (poll(2), pipe(7)).
+pub fn takes_writes(fd: BorrowedFd<'_>) -> bool {
+    let mut entry = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLOUT,
+        revents: 0,
+    };
+    // SAFETY: `entry` is one entry, as said.
+    unsafe { libc::poll(&raw mut entry, 1, 0) == 1 && entry.revents & libc::POLLOUT != 0 }
+}
+
+/// Sends the end of our side of a socket (shutdown(2)).
+pub fn stop_sending(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: takes integers only.
+    cerr(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_WR) }).map(drop)
+}
+
+/// Sets `O_NONBLOCK`.
 pub fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: F_GETFL takes no argument and touches no memory.
     let flags = cerr(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;

@@ -10,6 +10,66 @@ pub fn numbers() -> Vec<u32> {
     all.filter_map(|n| u32::try_from(*n).ok()).collect()
 }
 
+/// The numbers of what the observer needs once it observes: it starts nothing, and makes
+/// no socket.
+pub fn observers() -> Vec<u32> {
+    OBSERVING
+        .iter()
+        .filter_map(|n| u32::try_from(*n).ok())
+        .collect()
+}
+
+/// Hearing, looking at others, connecting their sockets, memory.
+const OBSERVING: &[c_long] = &[
+    libc::SYS_ioctl,
+    libc::SYS_ppoll,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_poll,
+    libc::SYS_process_vm_readv,
+    libc::SYS_openat,
+    libc::SYS_openat2,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_open,
+    libc::SYS_close,
+    libc::SYS_read,
+    libc::SYS_lseek,
+    libc::SYS_statx,
+    libc::SYS_newfstatat,
+    libc::SYS_fstat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_stat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_lstat,
+    libc::SYS_readlinkat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_readlink,
+    libc::SYS_getdents64,
+    libc::SYS_fcntl,
+    libc::SYS_sendmsg,
+    libc::SYS_recvmsg,
+    libc::SYS_pidfd_open,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_connect,
+    libc::SYS_getsockopt,
+    libc::SYS_setsockopt,
+    libc::SYS_brk,
+    libc::SYS_mmap,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_mprotect,
+    libc::SYS_madvise,
+    libc::SYS_futex,
+    libc::SYS_getrandom,
+    libc::SYS_clock_gettime,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    libc::SYS_restart_syscall,
+];
+
 /// Waiting, sockets, descriptors, time, memory.
 const LOOP: &[c_long] = &[
     libc::SYS_epoll_pwait,

@@ -27,6 +27,11 @@ pub fn no_new_privs() -> io::Result<()> {
 
 /// Loads `program` for this thread and all it will start. Needs `no_new_privs`.
 pub fn load(program: &[SockFilter]) -> io::Result<()> {
+    install(program, 0).map(drop)
+}
+
+/// The same, with flags (SECCOMP_FILTER_FLAG_*); gives what the call does.
+pub(super) fn install(program: &[SockFilter], flags: libc::c_ulong) -> io::Result<libc::c_long> {
     let len = u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let filter = libc::sock_fprog {
         len,
@@ -38,9 +43,8 @@ pub fn load(program: &[SockFilter]) -> io::Result<()> {
         libc::syscall(
             libc::SYS_seccomp,
             libc::SECCOMP_SET_MODE_FILTER,
-            0,
+            flags,
             &raw const filter,
         )
     })
-    .map(drop)
 }

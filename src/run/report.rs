@@ -1,0 +1,252 @@
+//! What becomes of a refusal: kept, logged, told at the end, and what would allow it.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::linux::say;
+use super::paths::path;
+use super::plan::Plan;
+use super::probe::home;
+use crate::args::{Afterwards, LogTo, Run, Verbosity};
+use crate::error::Error;
+use crate::parse::json::{self, Node};
+use crate::policy::network::Reason;
+use crate::sys;
+use crate::violation::log::{self, Head};
+use crate::violation::merge::merge;
+use crate::violation::suggest::{Lies, Sight, suggest};
+use crate::violation::{Added, Ignored, Kind, Outcome, Process, Store, Violation};
+
+/// Where the log goes. Nothing that is written to it waits for a reader.
+pub struct Log {
+    file: File,
+    /// The file, where it has a name: the command must not write it.
+    pub path: Option<PathBuf>,
+    lost: u64,
+}
+
+impl Log {
+    /// Opens what the command line names.
+    ///
+    /// # Errors
+    /// It cannot be appended to.
+    pub fn open(to: &LogTo) -> Result<Self, Error> {
+        let failed = |what: String| move |e: io::Error| Error::Policy(vec![format!("{what}: {e}")]);
+        let (file, path) = match to {
+            LogTo::Stderr => {
+                let copy = io::stderr().as_fd().try_clone_to_owned();
+                (copy.map_err(failed("--log -".into()))?, None)
+            }
+            LogTo::Descriptor(number) => {
+                let taken = sys::fd::inherited(*number);
+                (taken.map_err(failed(format!("--log-fd {number}")))?, None)
+            }
+            LogTo::File(name) => {
+                let open = || -> io::Result<(OwnedFd, PathBuf)> {
+                    // A pipe without a reader is an error, and one that is full loses lines.
+                    let file = File::options()
+                        .append(true)
+                        .create(true)
+                        .mode(0o600)
+                        .custom_flags(sys::fd::NONBLOCKING)
+                        .open(name)?;
+                    Ok((file.into(), fs::canonicalize(name)?))
+                };
+                let what = format!("--log {}", Path::new(name).display());
+                let (file, path) = open().map_err(failed(what))?;
+                (file, Some(path))
+            }
+        };
+        Ok(Self {
+            file: File::from(file),
+            path,
+            lost: 0,
+        })
+    }
+
+    fn write(&mut self, line: &str) {
+        let whole = sys::fd::takes_writes(self.file.as_fd())
+            && matches!(self.file.write(line.as_bytes()), Ok(n) if n == line.len());
+        self.lost += u64::from(!whole);
+    }
+}
+
+/// The refusals of a run.
+pub struct Report {
+    store: Store,
+    ignored: Ignored,
+    log: Option<Log>,
+    run: String,
+    verbosity: Verbosity,
+    afterwards: Afterwards,
+    count: u64,
+    document: Option<Node>,
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Whether anybody would hear of what an observer sees.
+pub fn is_wanted(run: &Run) -> bool {
+    run.log.is_some()
+        || run.afterwards != Afterwards::Nothing
+        || run.verbosity == Verbosity::Debug
+        || io::stderr().is_terminal()
+}
+
+impl Report {
+    /// Begins the report of a run, and its log.
+    pub fn new(plan: &mut Plan, run: &Run) -> Self {
+        let word = |word: &OsString| word.to_string_lossy().into_owned();
+        let command: Vec<String> = run.argv.iter().map(word).collect();
+        let mut report = Self {
+            store: Store::default(),
+            ignored: Ignored::new(&plan.ignored, &command.join(" ")),
+            log: plan.log.take(),
+            run: plan.temporary.run().to_owned(),
+            verbosity: run.verbosity,
+            afterwards: run.afterwards,
+            count: 0,
+            document: json::document(&plan.settings).ok(),
+        };
+        let digest =
+            (!plan.settings.is_empty()).then(|| crate::violation::digest::sha256(&plan.settings));
+        let given = plan.guarantees.iter().map(|given| {
+            let layers = match given.lost {
+                Some(_) => Vec::new(),
+                None => given.layers.clone(),
+            };
+            (given.guarantee.name(), layers)
+        });
+        let head = Head {
+            version: env!("CARGO_PKG_VERSION"),
+            policy: digest.as_deref(),
+            guarantees: given.collect(),
+        };
+        report.write(&log::head(&head, &report.run, now()));
+        report
+    }
+
+    fn write(&mut self, line: &str) {
+        if let Some(log) = &mut self.log {
+            log.write(line);
+        }
+    }
+
+    /// A destination was refused, or let through to be learned.
+    pub fn host(
+        &mut self,
+        target: String,
+        reason: &Reason,
+        outcome: Outcome,
+        process: Option<Process>,
+    ) {
+        self.add(Violation {
+            kind: Kind::Network,
+            action: "connect".into(),
+            target,
+            rule: reason.rule(),
+            reason: reason.to_string(),
+            outcome,
+            process,
+            time: now(),
+            count: 1,
+        });
+    }
+
+    /// The observer has seen an attempt that the policy denies.
+    pub fn attempt(
+        &mut self,
+        kind: Kind,
+        action: String,
+        rule: String,
+        target: &[u8],
+        process: Process,
+    ) {
+        self.add(Violation {
+            kind,
+            action,
+            target: String::from_utf8_lossy(target).into_owned(),
+            reason: rule.clone(),
+            rule,
+            outcome: Outcome::Denied,
+            process: Some(process),
+            time: now(),
+            count: 1,
+        });
+    }
+
+    fn add(&mut self, violation: Violation) {
+        if self.ignored.covers(&violation) {
+            return;
+        }
+        let line = self
+            .log
+            .is_some()
+            .then(|| log::line(&violation, &self.run, violation.time));
+        if self.store.add(violation) == Added::First {
+            self.count += 1;
+            line.iter().for_each(|line| self.write(line));
+        }
+    }
+
+    /// The run is over: what happened more than once is logged with its count, and what
+    /// there is to say is said.
+    pub fn end(mut self) {
+        let at = now();
+        let again = self.store.iter().filter(|v| v.count > 1);
+        let lines: Vec<String> = again.map(|v| log::line(v, &self.run, at)).collect();
+        lines.iter().for_each(|line| self.write(line));
+        let lost = self.log.as_ref().map_or(0, |log| log.lost);
+        self.write(&log::end(self.count, lost, &self.run, at));
+        if self.verbosity == Verbosity::Debug {
+            self.store.iter().for_each(|v| say(&v.to_string()));
+            if self.store.dropped() > 0 {
+                say(&format!("{} more were not kept", self.store.dropped()));
+            }
+        } else if io::stderr().is_terminal() && self.afterwards == Afterwards::Nothing {
+            self.store.summary().iter().for_each(|line| say(line));
+        }
+        if lost > 0 {
+            say(&format!(
+                "{lost} lines of the log were lost: nobody took them in time"
+            ));
+        }
+        self.suggest();
+    }
+
+    fn suggest(&self) {
+        let (word, document) = match self.afterwards {
+            Afterwards::Nothing => return,
+            Afterwards::Suggest => ("suggest", None),
+            Afterwards::Learn => ("learned", self.document.as_ref()),
+        };
+        let lies = |at: &[u8]| match fs::metadata(path(at)) {
+            Ok(found) if found.is_dir() => Lies::Directory,
+            Ok(_) => Lies::File,
+            Err(_) => Lies::Nowhere,
+        };
+        let home = home().and_then(|home| fs::canonicalize(home).ok());
+        let home = home.map(|home| home.into_os_string().into_encoded_bytes());
+        let sight = Sight {
+            lies: &lies,
+            home: home.as_deref().unwrap_or_default(),
+        };
+        let suggestion = suggest(self.store.iter(), &sight);
+        for line in &suggestion.left {
+            say(&format!("not suggested: {}", crate::violation::plain(line)));
+        }
+        if suggestion.added.is_empty() && word == "suggest" {
+            say("suggest: nothing");
+        } else {
+            say(&format!("{word}: {}", merge(document, &suggestion.added)));
+        }
+    }
+}

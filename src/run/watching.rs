@@ -1,0 +1,207 @@
+//! The supervisor's dealings with its observer, and with refusals that wait until it is
+//! known who asked.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+use super::bubblewrap::Started;
+use super::launch::Listen;
+use super::plan::Plan;
+use super::report::Report;
+use super::witness::{Heard, Witness};
+use crate::error::{Error, While};
+use crate::limits::OBSERVER_END;
+use crate::reactor::connection::Outcome as Became;
+use crate::reactor::token::Slot;
+use crate::reactor::{Reactor, Refusal};
+use crate::sys;
+use crate::violation::{Outcome, Process};
+
+/// The number of the observer's socket in the loop.
+pub const OBSERVER: u32 = 3;
+/// The number of the listener, once the observer is gone.
+pub const CALLS: u32 = 4;
+
+/// The observer, if there is one, and what waits for it.
+pub struct Watching {
+    witness: Option<Witness>,
+    /// Refusals whose owner was asked for.
+    waiting: Vec<Refusal>,
+    /// The listener is watched here.
+    alone: bool,
+}
+
+impl Watching {
+    /// Starts an observer, if the filter will ask one.
+    ///
+    /// # Errors
+    /// The kernel gives no process or descriptor.
+    pub fn start(plan: &Plan, started: &Started, reactor: &mut Reactor) -> Result<Self, Error> {
+        const DOING: &str = "starting the observer";
+        let mut witness = None;
+        if plan.launch.listen != Listen::No {
+            let one = Witness::start(&plan.policy, started.child.id()).doing(DOING)?;
+            reactor.watch(one.socket(), OBSERVER).doing(DOING)?;
+            witness = Some(one);
+        }
+        Ok(Self {
+            witness,
+            waiting: Vec::new(),
+            alone: false,
+        })
+    }
+
+    /// The command exists, with this listener; or without, for this errno.
+    ///
+    /// # Errors
+    /// There is nobody to listen, and the observer is gone.
+    pub fn started(
+        &mut self,
+        passed: Vec<OwnedFd>,
+        errno: &[u8],
+        reactor: &mut Reactor,
+    ) -> Result<(), Error> {
+        if let [errno] = errno {
+            let error = io::Error::from_raw_os_error(i32::from(*errno));
+            super::linux::say(&format!(
+                "what the command tries on files is not observed on this host: {error}"
+            ));
+        }
+        if let (Some(witness), Some(listener)) = (&mut self.witness, passed.into_iter().next()) {
+            witness.give(listener);
+        }
+        self.look_after(reactor)
+    }
+
+    /// When a refusal has waited long enough.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.witness.as_ref()?.next_due()
+    }
+
+    /// Takes in what the observer has said.
+    ///
+    /// # Errors
+    /// The loop is broken.
+    pub fn hear(&mut self, reactor: &mut Reactor, report: &mut Report) -> Result<(), Error> {
+        while let Some(heard) = self.witness.as_mut().and_then(Witness::hear) {
+            self.take_in(heard, reactor, report);
+        }
+        self.look_after(reactor)
+    }
+
+    fn take_in(&mut self, heard: Heard, reactor: &mut Reactor, report: &mut Report) {
+        match heard {
+            Heard::Owner(number, process) => {
+                let slot = self.witness.as_mut().and_then(|w| w.take(number));
+                if let Some(slot) = slot {
+                    self.settle(slot, process, reactor, report);
+                }
+            }
+            Heard::Attempt {
+                kind,
+                action,
+                rule,
+                target,
+                process,
+            } => report.attempt(kind, action, rule, &target, process),
+        }
+    }
+
+    /// Takes over from an observer that is gone: whoever waits for it must go on.
+    fn look_after(&mut self, reactor: &mut Reactor) -> Result<(), Error> {
+        let Some(witness) = &self.witness else {
+            return Ok(());
+        };
+        if witness.is_gone() && !self.alone {
+            const DOING: &str = "doing without the observer";
+            super::linux::say("the observer is gone: the rest of the run is not observed");
+            // What has ended is readable for ever.
+            let _ = reactor.unwatch(witness.socket());
+            if let Some(listener) = witness.listener() {
+                reactor.watch(listener, CALLS).doing(DOING)?;
+            }
+            self.alone = true;
+        }
+        Ok(())
+    }
+
+    /// Answers calls in the observer's place, all that wait.
+    ///
+    /// # Errors
+    /// The listener is broken.
+    pub fn answer_alone(&mut self) -> Result<(), Error> {
+        let Some(witness) = &self.witness else {
+            return Ok(());
+        };
+        while witness.listener().is_some_and(sys::notify::has_calls) {
+            witness
+                .answer_alone()
+                .doing("answering in the observer's place")?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what the proxy has refused since, and lets those have their answer who
+    /// have waited long enough.
+    pub fn refusals(&mut self, reactor: &mut Reactor, report: &mut Report) {
+        for refusal in reactor.take_refusals() {
+            let asked = match (&mut self.witness, refusal.client) {
+                (Some(witness), Some(ports)) => witness.ask(refusal.slot, ports),
+                _ => false,
+            };
+            if asked {
+                self.waiting.push(refusal);
+            } else {
+                tell(refusal, None, reactor, report);
+            }
+        }
+        let overdue = self.witness.as_mut().map(Witness::overdue);
+        for slot in overdue.into_iter().flatten() {
+            self.settle(slot, None, reactor, report);
+        }
+    }
+
+    fn settle(
+        &mut self,
+        slot: Slot,
+        process: Option<Process>,
+        reactor: &mut Reactor,
+        report: &mut Report,
+    ) {
+        if let Some(at) = self.waiting.iter().position(|r| r.slot == slot) {
+            tell(self.waiting.swap_remove(at), process, reactor, report);
+        }
+    }
+
+    /// The run is over: hears the observer to its end, and tells what is left.
+    pub fn end(&mut self, reactor: &mut Reactor, report: &mut Report) {
+        self.refusals(reactor, report);
+        if let Some(witness) = &self.witness {
+            witness.finish();
+        }
+        let until = Instant::now() + OBSERVER_END;
+        while self.witness.as_ref().is_some_and(|w| w.wait(until)) {
+            while let Some(heard) = self.witness.as_mut().and_then(Witness::hear) {
+                self.take_in(heard, reactor, report);
+            }
+        }
+        for refusal in self.waiting.drain(..) {
+            tell(refusal, None, reactor, report);
+        }
+    }
+}
+
+fn tell(refusal: Refusal, process: Option<Process>, reactor: &mut Reactor, report: &mut Report) {
+    let outcome = match refusal.outcome {
+        Became::Denied => Outcome::Denied,
+        Became::Learned => Outcome::Learned,
+    };
+    report.host(
+        refusal.target.to_string(),
+        &refusal.reason,
+        outcome,
+        process,
+    );
+    reactor.release(refusal.slot);
+}

@@ -1,0 +1,265 @@
+//! The smallest change of the settings that would have allowed what was refused. Pure:
+//! what lies on the host is asked for by a function.
+
+use std::collections::BTreeMap;
+
+use super::log::quoted;
+use super::{Kind, Violation};
+use crate::parse::host::{Host, authority};
+use crate::policy::addresses::class;
+use crate::policy::explain::NO_RULE;
+use crate::policy::files::{covers, parent};
+
+/// What lies at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lies {
+    /// A directory.
+    Directory,
+    /// Something else.
+    File,
+    /// Nothing.
+    Nowhere,
+}
+
+/// What the host has to say.
+pub struct Sight<'a> {
+    /// What lies at a path.
+    pub lies: &'a dyn Fn(&[u8]) -> Lies,
+    /// The home directory; empty if there is none.
+    pub home: &'a [u8],
+}
+
+/// What could be added, and what is not suggested.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Suggestion {
+    /// Lists of the settings, by their key, and the entries that they lack, as JSON.
+    pub added: BTreeMap<&'static str, Vec<String>>,
+    /// What stays refused, and why, one line each.
+    pub left: Vec<String>,
+}
+
+const HOSTS: &str = "network.allowedDomains";
+const SOCKETS: &str = "network.allowUnixSockets";
+const WRITE: &str = "filesystem.allowWrite";
+const READ: &str = "filesystem.allowRead";
+
+/// Directories that hold more than any one program should write.
+const WIDE: &[&[u8]] = &[
+    b"/",
+    b"/bin",
+    b"/boot",
+    b"/dev",
+    b"/etc",
+    b"/home",
+    b"/lib",
+    b"/lib64",
+    b"/opt",
+    b"/proc",
+    b"/root",
+    b"/run",
+    b"/sbin",
+    b"/srv",
+    b"/sys",
+    b"/usr",
+    b"/usr/bin",
+    b"/usr/lib",
+    b"/usr/local",
+    b"/usr/local/bin",
+    b"/usr/sbin",
+    b"/var",
+];
+
+/// Names of what is secret, wherever it lies: keys, and what logs in.
+const SECRETS: &[&[u8]] = &[
+    b".ssh",
+    b".gnupg",
+    b".aws",
+    b".azure",
+    b".kube",
+    b".docker",
+    b".netrc",
+    b".env",
+    b".pgpass",
+    b".git-credentials",
+    b".password-store",
+    b".vault-token",
+    b"gcloud",
+    b"id_rsa",
+    b"id_ed25519",
+    b"id_ecdsa",
+    b"shadow",
+    b"gshadow",
+    b"credentials",
+    b"Cookies",
+    b"Keychains",
+    b"keyrings",
+];
+
+/// Ends of names of what is secret.
+const SECRET_ENDS: &[&[u8]] = &[b".pem", b".key", b".p12", b".pfx", b".kdbx", b".keystore"];
+
+/// Sockets by which a program becomes the superuser, or another sandbox's master.
+const MASTERS: &[&[u8]] = &[
+    b"docker.sock",
+    b"podman.sock",
+    b"containerd.sock",
+    b"crio.sock",
+    b"buildkitd.sock",
+    b"private",
+    b"system_bus_socket",
+    b"lxd.socket",
+    b"libvirt-sock",
+];
+
+/// Calls that make, remove or move a name: it is the directory that they change.
+const NAMES: &[&str] = &[
+    "mkdir",
+    "mkdirat",
+    "rmdir",
+    "unlink",
+    "unlinkat",
+    "rename",
+    "renameat",
+    "renameat2",
+    "link",
+    "linkat",
+    "symlink",
+    "symlinkat",
+    "mknod",
+    "mknodat",
+];
+
+/// What would have allowed `violations`.
+pub fn suggest<'a>(
+    violations: impl Iterator<Item = &'a Violation>,
+    sight: &Sight<'_>,
+) -> Suggestion {
+    let mut suggestion = Suggestion::default();
+    let mut paths: BTreeMap<&'static str, Vec<Vec<u8>>> = BTreeMap::new();
+    for violation in violations {
+        match wish(violation, sight) {
+            Ok(Wish::Host) => {
+                let entry = quoted(&violation.target);
+                let hosts = suggestion.added.entry(HOSTS).or_default();
+                if !hosts.contains(&entry) {
+                    hosts.push(entry);
+                }
+            }
+            Ok(Wish::Path(key, path)) => {
+                let known = paths.entry(key).or_default();
+                if !known.iter().any(|other| covers(other, &path)) {
+                    known.retain(|other| !covers(&path, other));
+                    known.push(path);
+                }
+            }
+            Err(why) => {
+                let line = format!("{} {}: {why}", violation.kind.name(), violation.target);
+                if !suggestion.left.contains(&line) {
+                    suggestion.left.push(line);
+                }
+            }
+        }
+    }
+    for (key, paths) in paths {
+        let entries = paths.iter().map(|path| entry(path)).collect();
+        suggestion.added.insert(key, entries);
+    }
+    suggestion
+}
+
+enum Wish {
+    Host,
+    Path(&'static str, Vec<u8>),
+}
+
+/// What one violation lacks, or why it is not to be had by a suggestion.
+fn wish(violation: &Violation, sight: &Sight<'_>) -> Result<Wish, String> {
+    if violation.target.contains(char::REPLACEMENT_CHARACTER) {
+        return Err("its name is not UTF-8, and cannot stand in settings".into());
+    }
+    let target = violation.target.as_bytes();
+    match violation.kind {
+        Kind::Network => host(violation).map(|()| Wish::Host),
+        Kind::Socket if is_last(target, MASTERS) => {
+            Err("whoever may use this socket rules the host".into())
+        }
+        Kind::Socket if !target.starts_with(b"/") => {
+            Err("an abstract name, which has no permissions".into())
+        }
+        Kind::Socket => Ok(Wish::Path(SOCKETS, target.to_vec())),
+        Kind::Read if is_secret(target) => Err(format!("a secret ({})", violation.rule)),
+        Kind::Read => Ok(Wish::Path(READ, target.to_vec())),
+        Kind::Write if violation.rule.starts_with("filesystem.") => {
+            Err(format!("{} denies it", violation.rule))
+        }
+        Kind::Write if violation.rule != NO_RULE => {
+            Err(format!("always denied: {}", violation.rule))
+        }
+        Kind::Write if is_secret(target) => Err("a place for secrets".into()),
+        Kind::Write => {
+            let path = writable(violation, sight);
+            if WIDE.contains(&path) || path == sight.home {
+                let path = String::from_utf8_lossy(path);
+                Err(format!(
+                    "would take writing all of {path}: make what it needs there first"
+                ))
+            } else {
+                Ok(Wish::Path(WRITE, path.to_vec()))
+            }
+        }
+    }
+}
+
+fn host(violation: &Violation) -> Result<(), String> {
+    if violation.rule != NO_RULE {
+        return Err(violation.reason.clone());
+    }
+    let target = authority(violation.target.as_bytes());
+    match target.map(|target| target.host) {
+        Ok(Host::Address(ip)) => match class(ip) {
+            Some(class) => Err(format!("{class}")),
+            None => Ok(()),
+        },
+        Ok(Host::Name(_)) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What has to be writable for it: the file, where it is there and stays; else its
+/// directory, or the deepest that there is.
+fn writable<'a>(violation: &'a Violation, sight: &Sight<'_>) -> &'a [u8] {
+    let target = violation.target.as_bytes();
+    let name = NAMES.contains(&violation.action.as_str());
+    if !name && (sight.lies)(target) != Lies::Nowhere {
+        return target;
+    }
+    let mut path = parent(target).unwrap_or(b"/");
+    while (sight.lies)(path) != Lies::Directory {
+        match parent(path) {
+            Some(above) => path = above,
+            None => break,
+        }
+    }
+    path
+}
+
+fn is_last(path: &[u8], names: &[&[u8]]) -> bool {
+    let last = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
+    names.contains(&last)
+}
+
+fn is_secret(path: &[u8]) -> bool {
+    let named = |part: &[u8]| SECRETS.contains(&part);
+    path.split(|&b| b == b'/').any(named) || SECRET_ENDS.iter().any(|end| path.ends_with(end))
+}
+
+/// A path as an entry of a list: in words that say so, where it would be a pattern.
+fn entry(path: &[u8]) -> String {
+    let text = quoted(&String::from_utf8_lossy(path));
+    let telling = |b: &u8| matches!(b, b'*' | b'?' | b'[' | b'\\');
+    if path.iter().any(telling) {
+        format!("{{\"path\":{text},\"literal\":true}}")
+    } else {
+        text
+    }
+}
