@@ -15,6 +15,8 @@ pub enum Action {
     Doctor(Doctor),
     /// Say what would be decided, and by which rule.
     Explain(Explain),
+    /// Look settings over.
+    Check(Check),
     /// Print the help text.
     Help,
     /// Print name and version.
@@ -98,6 +100,15 @@ pub struct Doctor {
     pub format: Format,
     /// Layers that are left out, for tests.
     pub without: Vec<Layer>,
+}
+
+/// What `--check` looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Settings file as named; with `new`, the old one.
+    pub file: OsString,
+    /// A settings file that is to allow no more than the old one.
+    pub new: Option<OsString>,
 }
 
 /// For whom an answer is.
@@ -196,6 +207,7 @@ Usage: srt [OPTIONS] [--] COMMAND [ARG...]
        srt [OPTIONS] -c STRING
        srt [-s PATH] --doctor [--json]
        srt [-s PATH] --explain read|write|connect|socket TARGET...
+       srt --check FILE [NEW]
 
 Options:
   -s, --settings PATH  settings file (default ~/.srt-settings.json; if that is
@@ -213,6 +225,8 @@ Options:
       --dry-run        print what would be run, and stop
       --doctor         say what the sandbox promises on this host, and prove it by
                        attacks; with --json, for machines
+      --check FILE     say what is wrong or doubtful in a settings file; with NEW,
+                       what that one allows and FILE does not (status 1 if anything)
   -h, --help           print this help
   -V, --version        print the version
 
@@ -280,6 +294,13 @@ pub fn action(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, S
             Long("dry-run") => mode = Mode::DryRun,
             Long("doctor") => doctor = true,
             Long("json") => json = true,
+            Long("check") => {
+                let alone = settings.is_none() && without.is_empty();
+                if !alone || doctor || json || mode == Mode::DryRun {
+                    return Err("--check goes with no other option".into());
+                }
+                return check(&mut parser).map(Action::Check);
+            }
             Short('h') | Long("help") => return Ok(Action::Help),
             Short('V') | Long("version") => return Ok(Action::Version),
             Long("without") if cfg!(debug_assertions) => without.push(layer(&mut parser)?),
@@ -355,6 +376,18 @@ impl Layer {
             Self::Seccomp => "seccomp",
         }
     }
+}
+
+fn check(parser: &mut lexopt::Parser) -> Result<Check, String> {
+    let file = parser.value().map_err(|e| e.to_string())?;
+    let mut new = None;
+    while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
+        match arg {
+            Value(word) if new.is_none() => new = Some(word),
+            other => return Err(format!("unexpected {} after --check", shown(&other))),
+        }
+    }
+    Ok(Check { file, new })
 }
 
 fn layer(parser: &mut lexopt::Parser) -> Result<Layer, String> {

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use sandbox_runtime::args::{self, Action, HELP, Mode, Run, Stage, Verbosity};
 use sandbox_runtime::error::{Error, While};
 use sandbox_runtime::run::{
-    attack, connect, doctor, explain, guard, inner, linux, lookup, observe, plan,
+    attack, check, connect, doctor, explain, guard, inner, linux, lookup, observe, plan,
 };
 
 fn main() -> ExitCode {
@@ -62,6 +62,10 @@ fn perform(action: Action) -> Result<u8, Error> {
         }
         Action::Doctor(doctor) => {
             let (report, status) = doctor::examine(&doctor)?;
+            print(&report).map(|_| status)
+        }
+        Action::Check(files) => {
+            let (report, status) = check::examine(&files)?;
             print(&report).map(|_| status)
         }
         Action::Run(run) => start(run),

@@ -290,6 +290,13 @@ fn index(bit: u64) -> usize {
 }
 
 impl NamePattern {
+    /// Whether it surely matches every name that `other` does.
+    pub fn covers(&self, other: &Self) -> bool {
+        let everything = self.tokens == [Token::Many];
+        let one = || literal(other).is_some_and(|name| self.matches(name.as_bytes()));
+        everything || self == other || one()
+    }
+
     /// Whether it matches the whole of `name`. Two positions and one place to go back
     /// to, the last `*`: at most the length of the name times that of the pattern,
     /// whatever they hold.

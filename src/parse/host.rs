@@ -397,6 +397,12 @@ pub fn address_range(text: &str) -> Result<AddressRange, RangeError> {
 }
 
 impl AddressRange {
+    /// Whether all of `other` lies in it.
+    pub fn covers(&self, other: &Self) -> bool {
+        let wider = self.mask & other.mask == self.mask;
+        self.v4 == other.v4 && wider && other.first & self.mask == self.first
+    }
+
     /// Whether `ip` lies in it.
     pub fn contains(&self, ip: IpAddr) -> bool {
         let (bits, v4) = bits(ip);

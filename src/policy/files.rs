@@ -131,7 +131,7 @@ pub fn join(above: &[u8], name: &[u8]) -> Vec<u8> {
 }
 
 /// `path` and every directory above it, the root first.
-fn lineage(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn lineage(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let cuts = path.iter().enumerate().skip(1);
     let above = cuts
         .filter(|(_, b)| **b == b'/')

@@ -12,13 +12,17 @@
 
 pub mod addresses;
 pub mod explain;
+pub mod compare;
 pub mod facts;
 pub mod files;
 pub mod guarantees;
+pub mod lint;
 pub mod network;
 pub mod ports;
 pub mod protected;
+pub mod relate;
 pub mod route;
+pub mod spot;
 
 use crate::parse::settings::{
     Limits, Observed, Processes, Resource, Settings, UnixSockets, UserNamespaces,

@@ -6,6 +6,7 @@
 pub mod attack;
 #[cfg(target_os = "linux")]
 pub mod bubblewrap;
+pub mod check;
 pub mod connect;
 #[cfg(target_os = "linux")]
 mod course;

@@ -1,0 +1,71 @@
+//! `--check`: what is doubtful in a settings file, or what a new one allows more than
+//! the old.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use super::paths::shown;
+use super::probe::{self, Loaded};
+use crate::args::Check;
+use crate::error::{Error, While};
+use crate::policy::compare::more;
+use crate::policy::lint::{Around, lint};
+
+/// What there is to say, and the exit status: 0 if nothing, else 1.
+///
+/// # Errors
+/// A file cannot be read or is not valid, or the host cannot be read.
+pub fn examine(check: &Check) -> Result<(String, u8), Error> {
+    let loaded = probe::settings(Some(&check.file))?;
+    let (lines, nothing) = match &check.new {
+        Some(new) => compared(&loaded, new)?,
+        None => linted(&loaded, &check.file)?,
+    };
+    if lines.is_empty() {
+        return Ok((nothing + "\n", 0));
+    }
+    Ok((lines.join("\n") + "\n", 1))
+}
+
+fn compared(old: &Loaded, new: &OsStr) -> Result<(Vec<String>, String), Error> {
+    let new = probe::settings(Some(new))?;
+    let home = probe::home().map(|home| home.into_os_string().into_vec());
+    let lines = more(&old.settings, &new.settings, home.as_deref());
+    Ok((lines, "NEW allows nothing that OLD does not".into()))
+}
+
+fn linted(loaded: &Loaded, file: &OsStr) -> Result<(Vec<String>, String), Error> {
+    let around = around(Path::new(file))?;
+    let file = shown(file.as_bytes());
+    let found = lint(&loaded.settings, &around).into_iter();
+    let lines = found.map(|text| format!("{file}: {text}")).collect();
+    Ok((lines, format!("{file}: fine")))
+}
+
+fn around(file: &Path) -> Result<Around, Error> {
+    let directory = env::current_dir().doing("finding the working directory")?;
+    let bytes = |path: &Path| path.as_os_str().as_bytes().to_vec();
+    let mut search = Vec::new();
+    for place in env::split_paths(&env::var_os("PATH").unwrap_or_default()) {
+        let place = directory.join(place);
+        // Under the name that a rule would have it by as well.
+        let real = fs::canonicalize(&place).ok();
+        for path in [Some(place), real].into_iter().flatten() {
+            let path = bytes(&path);
+            if !search.contains(&path) {
+                search.push(path);
+            }
+        }
+    }
+    let file = std::path::absolute(file).doing("finding the settings file")?;
+    Ok(Around {
+        home: probe::home().as_deref().map(bytes),
+        directory: bytes(&directory),
+        search,
+        program: env::current_exe().ok().as_deref().map(bytes),
+        file: bytes(&file),
+    })
+}
