@@ -193,7 +193,7 @@ impl<'a> Spot<'a> {
     }
 
     /// Whether nobody can tell how the two lie to one another.
-    fn is_apart(&self, other: &Self) -> bool {
+    pub fn is_apart(&self, other: &Self) -> bool {
         let unknown = |spot: &Self| matches!(spot.lies, Lies::Unknown(_));
         unknown(self) || unknown(other) || self.relative != other.relative
     }

@@ -42,7 +42,8 @@ pub(super) fn compare(
     }
     for rule in &allow_read {
         let known = old_allow_read.iter().any(|other| other.is(rule));
-        if !known && rule.is_hidden(&old_deny_read, &old_allow_read, Doubt::Hides) {
+        let vain = deny_read.iter().any(|denial| rule.ties_with(denial));
+        if !known && !vain && rule.is_hidden(&old_deny_read, &old_allow_read, Doubt::Hides) {
             found.gained(rule.key, &format!("OLD hides some of {:?}", rule.written));
         }
     }
@@ -66,10 +67,15 @@ pub(super) fn compare(
         }
     }
     // Names like .bashrc are kept from being made in a directory that allowWrite names,
-    // and looked for from there down.
+    // and looked for from there down. That one of two paths lies in the other only seen
+    // from some working directories is not held against NEW: it has lost a path.
     for root in &old_allow_write {
         let named = written.iter().any(|rule| rule.is(root));
-        let inside = written.iter().find(|rule| rule.may_cover(root));
+        // What OLD does not allow is told already.
+        let mut known = written
+            .iter()
+            .filter(|rule| covered(&old_allow_write, rule));
+        let inside = known.find(|rule| !rule.is_apart(root) && rule.may_cover(root));
         if let (Some(rule), false) = (inside, named || covered(&deny_write, root)) {
             let text = format!(
                 "NEW protects no names in {:?} itself, which lies in {:?}",

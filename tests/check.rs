@@ -1,0 +1,678 @@
+//! `--check`: what a settings file had better not say, and whether another one allows
+//! more.
+
+mod support;
+
+use std::process::Output;
+
+use sandbox_runtime::parse::settings::{Settings, settings};
+use sandbox_runtime::policy::compare::more;
+use sandbox_runtime::policy::lint::{Around, engine_sockets, lint};
+use support::{Scratch, Who, assert_status, finish, srt, text};
+
+fn read(json: &str) -> Settings {
+    settings(json.as_bytes()).unwrap_or_else(|problems| panic!("{json}: {problems:?}"))
+}
+
+fn around() -> Around {
+    Around {
+        home: Some(b"/home/me".to_vec()),
+        directory: b"/work/here".to_vec(),
+        search: [
+            "/usr/bin",
+            "/bin",
+            "/home/me/.local/bin",
+            "/work/here/node_modules/.bin",
+        ]
+        .map(|dir| dir.as_bytes().to_vec())
+        .into(),
+        program: Some(b"/opt/srt/bin/srt".to_vec()),
+        file: b"/home/me/policies/one.json".to_vec(),
+    }
+}
+
+fn network(json: &str) -> String {
+    format!(r#"{{"network": {{{json}}}}}"#)
+}
+
+fn files(json: &str) -> String {
+    format!(r#"{{"filesystem": {{{json}}}}}"#)
+}
+
+/// What stands in doubt, the beginning and a part of the only finding, and a sibling that
+/// does not.
+#[track_caller]
+fn doubtful(rows: &[(&str, &str, &str, &str)], section: fn(&str) -> String) {
+    for (bad, key, part, good) in rows {
+        let found = lint(&read(&section(bad)), &around());
+        let [line] = found.as_slice() else {
+            panic!("{bad}: {found:?}");
+        };
+        assert!(
+            line.starts_with(&format!("{key}: ")) && line.contains(part),
+            "{bad}: {line}"
+        );
+        let found = lint(&read(&section(good)), &around());
+        assert!(found.is_empty(), "{good}: {found:?}");
+    }
+}
+
+#[test]
+fn network_rules_that_open_too_much_or_nothing_are_found() {
+    let rows = [
+        (
+            r#""allowAllUnixSockets": true"#,
+            "network.allowAllUnixSockets",
+            "session bus",
+            r#""allowAllUnixSockets": false"#,
+        ),
+        (
+            r#""allowedDomains": ["a.test", "*.github.io:443"]"#,
+            "network.allowedDomains[1]",
+            "anybody can register",
+            r#""allowedDomains": ["me.github.io:443", "*.me.github.io", "*.github.com"]"#,
+        ),
+        (
+            r#""allowedDomains": ["*.amazonaws.com"]"#,
+            "network.allowedDomains[0]",
+            "s3.amazonaws.com",
+            r#""allowedDomains": ["*.bucket.s3.amazonaws.com", "*.notgithub.io"]"#,
+        ),
+        (
+            r#""allowedDomains": ["x.a.test:443", "b.test"], "deniedDomains": ["*.a.test"]"#,
+            "network.allowedDomains[0]",
+            r#"deniedDomains has "*.a.test""#,
+            r#""allowedDomains": ["x.a.test", "a.test"], "deniedDomains": ["*.a.test:80", "x.a.test:22"]"#,
+        ),
+        (
+            r#""allowedDomains": ["x.a.test", "*.a.test"]"#,
+            "network.allowedDomains[0]",
+            r#"adds nothing to "*.a.test" in [1]"#,
+            r#""allowedDomains": ["a.test", "*.a.test", "x.b.test:80", "*.b.test:443"]"#,
+        ),
+        (
+            r#""allowedDomains": ["A.test.", "b.test", "a.test"]"#,
+            "network.allowedDomains[2]",
+            "stands in [0] already",
+            r#""allowedDomains": ["a.test:80", "a.test:443"]"#,
+        ),
+        (
+            r#""deniedDomains": ["*:22", "1.2.3.4:22"]"#,
+            "network.deniedDomains[1]",
+            r#"adds nothing to "*:22""#,
+            r#""deniedDomains": ["*:22", "1.2.3.4"]"#,
+        ),
+        (
+            r#""deniedResolvedAddresses": ["10.1.0.0/16", "10.0.0.0/8"]"#,
+            "network.deniedResolvedAddresses[0]",
+            "adds nothing",
+            r#""deniedResolvedAddresses": ["10.0.0.0/8", "11.0.0.1", "::/0"]"#,
+        ),
+        (
+            r#""allowedDomains": ["*.a.test"], "deniedDomainReasons": {"x.a.test": "no"}"#,
+            "network.deniedDomainReasons.x.a.test",
+            "all of it is allowed",
+            r#""allowedDomains": ["*.a.test"], "deniedDomains": ["x.a.test:22"],
+               "deniedDomainReasons": {"x.a.test": "no", "a.test": "no"}"#,
+        ),
+        (
+            r#""deniedDomainReasons": {"*.a.test": "one", "x.a.test": "two"}"#,
+            "network.deniedDomainReasons.x.a.test",
+            r#"that of "*.a.test" stands before it"#,
+            r#""deniedDomainReasons": {"x.a.test": "two", "*.a.test": "one"}"#,
+        ),
+        (
+            r#""allowHostPorts": [5432, 6379, 5432]"#,
+            "network.allowHostPorts[2]",
+            "5432 stands in [0] already",
+            r#""allowHostPorts": [5432], "publishPorts": [5432]"#,
+        ),
+    ];
+    doubtful(&rows, network);
+}
+
+#[test]
+fn file_rules_that_open_too_much_or_nothing_are_found() {
+    let rows = [
+        (
+            r#""allowWrite": ["out", "/run/user/1/podman.sock"]"#,
+            "filesystem.allowWrite[1]",
+            "root on the host",
+            r#""allowWrite": ["out", "/run/user/1/bus.sock", "docker.sock.d"]"#,
+        ),
+        (
+            r#""denyRead": ["/run"], "allowRead": ["/run/**/docker.sock"]"#,
+            "filesystem.allowRead[0]",
+            "root on the host",
+            r#""denyRead": ["/run", "/var/run/docker.sock"]"#,
+        ),
+        (
+            r#""allowWrite": ["/etc"]"#,
+            "filesystem.allowWrite[0]",
+            "a whole directory of the system",
+            r#""allowWrite": ["/etc/mine"]"#,
+        ),
+        (
+            r#""allowWrite": ["~/.local"]"#,
+            "filesystem.allowWrite[0]",
+            r#"PATH finds them ("/home/me/.local/bin")"#,
+            r#""allowWrite": ["~/.local"], "denyWrite": ["~/.local/bin"]"#,
+        ),
+        (
+            r#""allowWrite": ["."]"#,
+            "filesystem.allowWrite[0]",
+            r#"("/work/here/node_modules/.bin")"#,
+            r#""allowWrite": ["."], "denyWrite": ["node_modules/.bin"]"#,
+        ),
+        (
+            r#""allowWrite": ["~/.lo*"]"#,
+            "filesystem.allowWrite[0]",
+            "PATH",
+            r#""allowWrite": ["~/.lo*/share"]"#,
+        ),
+        (
+            r#""allowWrite": ["/opt/srt"]"#,
+            "filesystem.allowWrite[0]",
+            r#"holds srt itself ("/opt/srt/bin")"#,
+            r#""allowWrite": ["/opt/srt"], "denyWrite": ["/opt/srt/bin"]"#,
+        ),
+        (
+            r#""allowWrite": ["/opt/srt/bin/srt"]"#,
+            "filesystem.allowWrite[0]",
+            r#"holds srt itself ("/opt/srt/bin/srt")"#,
+            r#""allowWrite": ["/opt/srt/bin/srt2"]"#,
+        ),
+        (
+            r#""allowWrite": ["~/policies"]"#,
+            "filesystem.allowWrite[0]",
+            "directory of this settings file",
+            r#""allowWrite": ["~/policies/out", "~/policy"]"#,
+        ),
+        (
+            r#""denyRead": ["~/.ssh"], "allowRead": ["~/.aws"]"#,
+            "filesystem.allowRead[0]",
+            "no denyRead hides it",
+            r#""denyRead": ["~/.ssh"], "allowRead": ["/home/me/.ssh/config"]"#,
+        ),
+        (
+            r#""denyRead": ["~/.ssh"], "allowRead": ["~"]"#,
+            "filesystem.allowRead[0]",
+            "no denyRead hides it",
+            r#""denyRead": ["~/.ssh", "~/*"], "allowRead": ["~/x/y", "./z", "/home/me/../x"]"#,
+        ),
+        (
+            r#""denyRead": ["~/.ssh/"], "allowRead": ["~/.ssh"]"#,
+            "filesystem.allowRead[0]",
+            "on the same path the denial decides",
+            r#""denyRead": ["~"], "allowRead": ["~/.ssh"]"#,
+        ),
+        (
+            r#""denyRead": ["/"], "allowRead": ["/usr", "/bin/sh"]"#,
+            "filesystem.allowRead[0]",
+            "name what is in it",
+            r#""denyRead": ["/"], "allowRead": ["/usr/bin", "/usr/lib"]"#,
+        ),
+        (
+            r#""allowWrite": ["out"], "denyWrite": ["kept"]"#,
+            "filesystem.denyWrite[0]",
+            "no allowWrite lets it be written",
+            // From another directory, the two may meet.
+            r#""allowWrite": ["out"], "denyWrite": ["/home/me/kept", "out/kept", "**/kept", "../kept"]"#,
+        ),
+        (
+            r#""allowWrite": ["out", "log"], "denyWrite": ["./out"]"#,
+            "filesystem.allowWrite[0]",
+            "allows nothing",
+            r#""allowWrite": ["out", "log"], "denyWrite": ["./out/kept", "log/*"]"#,
+        ),
+        (
+            r#""denyRead": ["~/.ssh", "~/.ssh/keys"]"#,
+            "filesystem.denyRead[1]",
+            "adds nothing to",
+            r#""denyRead": ["~/.ssh", "~/.ssh/all/keys"], "allowRead": ["~/.ssh/all"]"#,
+        ),
+        (
+            r#""denyRead": ["~/.a"], "allowRead": ["~/.a/b", "~/.a/b/c"]"#,
+            "filesystem.allowRead[1]",
+            "adds nothing to",
+            r#""denyRead": ["~/.a", "~/.a/b/x"], "allowRead": ["~/.a/b", "~/.a/b/x/c"]"#,
+        ),
+        (
+            r#""allowWrite": ["out", "log", "out/"]"#,
+            "filesystem.allowWrite[2]",
+            "stands in [0] already",
+            // srt holds names in the inner one as well.
+            r#""allowWrite": ["out", "out/inner"]"#,
+        ),
+        (
+            r#""allowWrite": ["out"], "denyWrite": ["out/**/x", "out/a", "out/a/**/x"]"#,
+            "filesystem.denyWrite[2]",
+            "adds nothing to \"out/a\" in [1]",
+            r#""allowWrite": ["out"], "denyWrite": ["out/**/x", "out/a", "out/b/**/x"]"#,
+        ),
+    ];
+    doubtful(&rows, files);
+}
+
+#[test]
+fn rules_of_the_whole_are_found() {
+    let whole: fn(&str) -> String = |json| format!("{{{json}}}");
+    let rows = [
+        (
+            r#""require": ["net", "unix", "net"]"#,
+            "require[2]",
+            "net stands in [0] already",
+            r#""require": ["net", "unix"]"#,
+        ),
+        (
+            r#""environment": {"deny": ["AWS_KEY", "AWS_*"]}"#,
+            "environment.deny[0]",
+            "adds nothing",
+            r#""environment": {"deny": ["AWS_*", "AWSX", "A*"]}"#,
+        ),
+    ];
+    doubtful(&rows[..1], whole);
+    let found = lint(&read(&whole(rows[1].0)), &around());
+    assert!(
+        found[0].starts_with(rows[1].1) && found.len() == 1,
+        "{found:?}"
+    );
+    // All of it, with a finding for each thing in it.
+    let found = lint(&read(&files(r#""allowWrite": ["/"]"#)), &around());
+    for (part, count) in [("whole file system", 1), ("PATH", 1), ("srt itself", 1)] {
+        let lines = found.iter().filter(|line| line.contains(part)).count();
+        assert_eq!(lines, count, "{found:?}");
+    }
+    for (path, what) in [("~", "home"), ("/home", "home"), ("/home/me/", "home")] {
+        let found = lint(
+            &read(&files(&format!(r#""allowWrite": ["{path}"]"#))),
+            &around(),
+        );
+        assert!(found[0].contains(what), "{found:?}");
+    }
+    assert_eq!(lint(&read("{}"), &around()), [""; 0]);
+    assert_eq!(
+        lint(&read(&files(r#""allowWrite": ["/"]"#)), &Around::default()).len(),
+        2
+    );
+}
+
+#[test]
+fn a_container_engines_socket_is_known_by_its_name() {
+    let found = engine_sockets(
+        [
+            ("network.allowUnixSockets[0]", "/run/docker.sock"),
+            ("network.allowUnixSockets[1]", "~/agent.sock"),
+            ("network.allowUnixSockets[2]", "/run/crio/crio.sock"),
+            ("network.allowUnixSockets[3]", "/run/docker.sock/x"),
+            ("network.allowUnixSockets[4]", "containerd.sock"),
+            ("network.allowUnixSockets[5]", "/run/docker.socket"),
+        ]
+        .into_iter(),
+    );
+    let keys: Vec<&str> = found
+        .iter()
+        .map(|line| line.split(':').next().unwrap())
+        .collect();
+    assert_eq!(
+        keys,
+        [0, 2, 4].map(|at| format!("network.allowUnixSockets[{at}]"))
+    );
+}
+
+/// What OLD and NEW say, the beginning and a part of the only line, and a NEW that allows
+/// no more.
+#[track_caller]
+fn widened(rows: &[(&str, &str, &str, &str, &str)], section: fn(&str) -> String) {
+    let home = Some(&b"/home/me"[..]);
+    for (old, new, key, part, harmless) in rows {
+        let [old, new, harmless] = [old, new, harmless].map(|json| section(json));
+        let found = more(&read(&old), &read(&new), home);
+        let [line] = found.as_slice() else {
+            panic!("{old} {new}: {found:?}");
+        };
+        assert!(
+            line.starts_with(&format!("{key}: ")) && line.contains(part),
+            "{old} {new}: {line}"
+        );
+        for (one, other) in [(&old, &harmless), (&old, &old), (&new, &new)] {
+            let found = more(&read(one), &read(other), home);
+            assert!(found.is_empty(), "{one} {other}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn more_of_the_network_is_found() {
+    let rows = [
+        (
+            r#""allowedDomains": ["*.a.test", "b.test:443"]"#,
+            r#""allowedDomains": ["x.a.test:80", "a.test"]"#,
+            "NEW: network.allowedDomains[1]",
+            "OLD allows not all of \"a.test\"",
+            r#""allowedDomains": ["x.a.test:80", "*.x.a.test", "b.test:443"]"#,
+        ),
+        (
+            r#""allowedDomains": ["b.test:443"]"#,
+            r#""allowedDomains": ["b.test"]"#,
+            "NEW: network.allowedDomains[0]",
+            "b.test",
+            r#""allowedDomains": ["b.test", "b.test:443"], "deniedDomains": ["b.test"]"#,
+        ),
+        (
+            r#""allowedDomains": ["*.a.test"], "deniedDomains": ["x.a.test"]"#,
+            r#""allowedDomains": ["*.a.test:80"], "deniedDomains": ["x.a.test:443"]"#,
+            "OLD: network.deniedDomains[0]",
+            "allows \"*.a.test:80\"",
+            r#""allowedDomains": ["*.a.test:80"], "deniedDomains": ["x.a.test:80"]"#,
+        ),
+        (
+            r#""allowedDomains": ["*.a.test"], "deniedDomains": ["*:22"]"#,
+            r#""allowedDomains": ["x.a.test", "y.a.test:80"]"#,
+            "OLD: network.deniedDomains[0]",
+            "\"*:22\"",
+            r#""allowedDomains": ["y.a.test:80"]"#,
+        ),
+        // A name may lead to a denied address.
+        (
+            r#""allowedDomains": ["a.test:80"], "deniedDomains": ["10.0.0.1"]"#,
+            r#""allowedDomains": ["a.test:80"]"#,
+            "OLD: network.deniedDomains[0]",
+            "\"10.0.0.1\"",
+            r#""allowedDomains": ["a.test:80"], "deniedDomains": ["10.0.0.1:80"]"#,
+        ),
+        (
+            r#""allowedDomains": ["[64:ff9b::a00:1]"], "deniedDomains": ["10.0.0.1"]"#,
+            r#""allowedDomains": ["[64:ff9b::a00:1]"]"#,
+            "OLD: network.deniedDomains[0]",
+            "\"10.0.0.1\"",
+            r#""deniedDomains": []"#,
+        ),
+        (
+            r#""allowedDomains": ["a.test"], "deniedResolvedAddresses": ["10.1.0.0/16"]"#,
+            r#""allowedDomains": ["a.test"], "deniedResolvedAddresses": ["10.1.1.0/24", "::/0"]"#,
+            "OLD: network.deniedResolvedAddresses[0]",
+            "not all",
+            r#""allowedDomains": ["a.test"], "deniedResolvedAddresses": ["::1", "10.0.0.0/8"]"#,
+        ),
+        (
+            "",
+            r#""allowAllUnixSockets": true"#,
+            "NEW: network.allowAllUnixSockets",
+            "is true",
+            r#""allowAllUnixSockets": false"#,
+        ),
+        (
+            r#""allowedDomains": ["a.test"], "requireServerName": true"#,
+            r#""allowedDomains": ["a.test"]"#,
+            "OLD: network.requireServerName",
+            "443",
+            r#""allowedDomains": [], "requireServerName": false"#,
+        ),
+        (
+            r#""allowedDomains": ["a.test"]"#,
+            r#""allowedDomains": ["a.test"], "requireServerName": false"#,
+            "NEW: network.requireServerName",
+            "is false",
+            r#""allowedDomains": ["a.test"], "requireServerName": true"#,
+        ),
+        (
+            r#""httpProxyPort": 8080"#,
+            r#""httpProxyPort": 8081"#,
+            "NEW: network.httpProxyPort",
+            "OLD",
+            "",
+        ),
+        (
+            r#""allowedDomains": ["a.test"], "socksProxyPort": 1081"#,
+            r#""allowedDomains": ["a.test"]"#,
+            "OLD: network.socksProxyPort",
+            "past the program",
+            r#""allowedDomains": ["a.test:1"], "socksProxyPort": 1081"#,
+        ),
+        (
+            r#""allowedDomains": ["a.test"], "mitmProxy": {"socketPath": "/s", "domains": ["a.test"]}"#,
+            r#""allowedDomains": ["a.test"]"#,
+            "OLD: network.mitmProxy",
+            "past that program",
+            r#""allowedDomains": ["a.test"], "mitmProxy": {"socketPath": "/s", "domains": ["a.test:80", "a.test"]}"#,
+        ),
+        (
+            r#""allowedDomains": ["a.test"], "mitmProxy": {"socketPath": "/s", "domains": ["a.test"]}"#,
+            r#""allowedDomains": ["a.test"], "mitmProxy": {"socketPath": "/t", "domains": ["a.test"]}"#,
+            "NEW: network.mitmProxy",
+            "other hosts",
+            "",
+        ),
+        (
+            r#""allowedDomains": ["a.test"]"#,
+            r#""allowedDomains": ["a.test"], "parentProxy": {"http": "http://p:1"}"#,
+            "NEW: network.parentProxy",
+            "another",
+            r#""parentProxy": {"http": "http://p:1"}"#,
+        ),
+        (
+            r#""allowHostPorts": [1, 2]"#,
+            r#""allowHostPorts": [1, 3]"#,
+            "NEW: network.allowHostPorts[1]",
+            "no port 3",
+            r#""allowHostPorts": [2]"#,
+        ),
+        (
+            r#""publishPorts": [1]"#,
+            r#""publishPorts": [2]"#,
+            "NEW: network.publishPorts[0]",
+            "no port 2",
+            r#""deniedDomainReasons": {"a.test": "no"}"#,
+        ),
+    ];
+    widened(&rows, network);
+}
+
+#[test]
+fn more_of_the_files_is_found() {
+    let rows = [
+        (
+            r#""allowWrite": ["~/a", "out"]"#,
+            r#""allowWrite": ["/home/me/a/b", "outer"]"#,
+            "NEW: filesystem.allowWrite[1]",
+            "\"outer\"",
+            r#""allowWrite": ["/home/me/a/b", "./out//inner/*", "outer"], "denyWrite": ["outer"]"#,
+        ),
+        // Another working directory makes another path of it.
+        (
+            r#""allowWrite": ["/work/here"]"#,
+            r#""allowWrite": ["."]"#,
+            "NEW: filesystem.allowWrite[0]",
+            "\".\"",
+            r#""allowWrite": ["/work/here/inner"]"#,
+        ),
+        (
+            r#""allowWrite": ["a/*.log"]"#,
+            r#""allowWrite": ["a/*"]"#,
+            "NEW: filesystem.allowWrite[0]",
+            "a/*",
+            r#""allowWrite": ["a/*.log"], "denyWrite": ["a/b.log"]"#,
+        ),
+        (
+            r#""allowWrite": ["../a"]"#,
+            r#""allowWrite": ["../a/b"]"#,
+            "NEW: filesystem.allowWrite[0]",
+            "../a/b",
+            r#""allowWrite": ["../a"]"#,
+        ),
+        (
+            r#""allowWrite": ["a"], "denyWrite": ["a/b", "c"]"#,
+            r#""allowWrite": ["a"], "denyWrite": ["a/b/c"]"#,
+            "OLD: filesystem.denyWrite[0]",
+            "not all of \"a/b\"",
+            r#""allowWrite": ["a"], "denyWrite": ["a/b"]"#,
+        ),
+        (
+            r#""allowWrite": ["a"], "denyWrite": ["a/**/b"]"#,
+            r#""allowWrite": ["a/c"]"#,
+            "OLD: filesystem.denyWrite[0]",
+            "a/**/b",
+            r#""allowWrite": ["a/c"], "denyWrite": ["a"]"#,
+        ),
+        (
+            r#""denyRead": ["~/.ssh", "~/.aws"]"#,
+            r#""denyRead": ["~/.ssh/keys", "~/.aws"]"#,
+            "OLD: filesystem.denyRead[0]",
+            "\"~/.ssh\"",
+            r#""denyRead": ["/home/me"]"#,
+        ),
+        // Its place is held where it is absent, which a pattern does not do.
+        (
+            r#""denyRead": ["~/.ssh"]"#,
+            r#""denyRead": ["~/.*"]"#,
+            "OLD: filesystem.denyRead[0]",
+            "\"~/.ssh\"",
+            r#""denyRead": ["~/.*", "/"]"#,
+        ),
+        (
+            r#""denyRead": ["~/**/.env"]"#,
+            r#""denyRead": ["~/work"]"#,
+            "OLD: filesystem.denyRead[0]",
+            ".env",
+            r#""denyRead": ["~"]"#,
+        ),
+        (
+            r#""denyRead": ["/h"], "allowRead": ["/h/w"]"#,
+            r#""denyRead": ["/h"], "allowRead": ["/h/x"]"#,
+            "NEW: filesystem.allowRead[0]",
+            "\"/h/x\"",
+            r#""denyRead": ["/h", "/h/w/s"], "allowRead": ["/h/w/x", "/g"]"#,
+        ),
+        // Covered by one of OLD's, and hidden again in that.
+        (
+            r#""denyRead": ["/h", "/h/w/s"], "allowRead": ["/h/w"]"#,
+            r#""denyRead": ["/h", "/h/w/s"], "allowRead": ["/h/w", "/h/w/s/x"]"#,
+            "NEW: filesystem.allowRead[1]",
+            "/h/w/s/x",
+            r#""denyRead": ["/h", "/h/w/s"], "allowRead": ["/h/w/x", "/h/w/s"]"#,
+        ),
+        (
+            r#""denyRead": ["/h", "/h/w/s"], "allowRead": ["/h/w"]"#,
+            r#""denyRead": ["/h"], "allowRead": ["/h/w"]"#,
+            "OLD: filesystem.denyRead[1]",
+            "/h/w/s",
+            r#""denyRead": ["/h"]"#,
+        ),
+        // What denies `/` stands on each name in it.
+        (
+            r#""denyRead": ["/"], "allowRead": ["/usr"]"#,
+            r#""denyRead": ["/"], "allowRead": ["/usr", "/usr/bin"]"#,
+            "NEW: filesystem.allowRead[1]",
+            "/usr/bin",
+            r#""denyRead": ["/"], "allowRead": ["/usr"]"#,
+        ),
+        (
+            r#""denyRead": ["/proc/x"]"#,
+            r#""denyRead": ["/"]"#,
+            "OLD: filesystem.denyRead[0]",
+            "/proc/x",
+            r#""denyRead": ["/", "/proc/x"]"#,
+        ),
+        // Absent names are held in a directory that allowWrite names.
+        (
+            r#""allowWrite": ["a", "a/b"]"#,
+            r#""allowWrite": ["a"]"#,
+            "OLD: filesystem.allowWrite[1]",
+            "protects no names",
+            r#""allowWrite": ["a/b"]"#,
+        ),
+        (
+            "",
+            r#""allowGitConfig": true"#,
+            "NEW: filesystem.allowGitConfig",
+            "is true",
+            r#""allowGitConfig": false"#,
+        ),
+    ];
+    widened(&rows, files);
+}
+
+#[test]
+fn more_of_the_rest_is_found() {
+    let rows = [
+        (
+            r#""environment": {"deny": ["AWS_*", "KEY"]}"#,
+            r#""environment": {"deny": ["AWS_KEY", "K?Y"]}"#,
+            "OLD: environment.deny[0]",
+            "withhold",
+            r#""environment": {"deny": ["*"]}"#,
+        ),
+        (
+            r#""environment": {"set": {"A": "1"}}"#,
+            r#""environment": {"set": {"A": "2"}}"#,
+            "NEW: environment.set.A",
+            "another value",
+            r#""environment": {"deny": ["A"]}"#,
+        ),
+        (
+            r#""environment": {"set": {"A\n": "1"}}"#,
+            "",
+            r"OLD: environment.set.A\n",
+            "caller's value",
+            r#""environment": {"set": {"A\n": "1"}, "deny": ["B"]}"#,
+        ),
+        (
+            r#""limits": {"memoryMiB": 100, "wallSeconds": 9}"#,
+            r#""limits": {"memoryMiB": 101, "wallSeconds": 9}"#,
+            "NEW: limits.memoryMiB",
+            "higher",
+            r#""limits": {"memoryMiB": 99, "wallSeconds": 9, "cpuSeconds": 1}"#,
+        ),
+        (
+            r#""limits": {"wallSeconds": 9}"#,
+            "",
+            "OLD: limits.wallSeconds",
+            "no such limit",
+            r#""limits": {"wallSeconds": 8}"#,
+        ),
+        (
+            "",
+            r#""allowNestedUserNamespaces": true"#,
+            "NEW: allowNestedUserNamespaces",
+            "is true",
+            r#""allowNestedUserNamespaces": false"#,
+        ),
+        (
+            "",
+            r#""enableWeakerNestedSandbox": true"#,
+            "NEW: enableWeakerNestedSandbox",
+            "is true",
+            r#""enableWeakerNestedSandbox": false"#,
+        ),
+        (
+            r#""require": ["net", "unix"]"#,
+            r#""require": ["net"]"#,
+            "OLD: require[1]",
+            "unix",
+            r#""require": ["unix", "proc", "net"]"#,
+        ),
+        (
+            r#""bwrapPath": "/a""#,
+            "",
+            "OLD: bwrapPath",
+            "another",
+            r#""bwrapPath": "/a""#,
+        ),
+        (
+            "",
+            r#""bwrapPath": "/a""#,
+            "NEW: bwrapPath",
+            "another",
+            r#""ripgrep": {}"#,
+        ),
+        (
+            "",
+            r#""mandatoryDenySearchDepth": 2"#,
+            "NEW: mandatoryDenySearchDepth",
+            "is 2, and 3 in OLD",
+            r#""mandatoryDenySearchDepth": 10"#,
+        ),
+    ];
+    widened(&rows, |json| format!("{{{json}}}"));
+}
