@@ -5,9 +5,16 @@ mod support;
 
 use std::process::Output;
 
-use sandbox_runtime::parse::settings::{Settings, settings};
+use sandbox_runtime::emit::environment::environment;
+use sandbox_runtime::parse::glob::PathPattern;
+use sandbox_runtime::parse::host::{Host, Target, authority};
+use sandbox_runtime::parse::settings::{PathRule, Settings, settings};
 use sandbox_runtime::policy::compare::more;
+use sandbox_runtime::policy::files::{Access, Files, Kind, Rule, covers};
 use sandbox_runtime::policy::lint::{Around, engine_sockets, lint};
+use sandbox_runtime::policy::network::{Network, Verdict};
+use sandbox_runtime::policy::route::Routes;
+use sandbox_runtime::policy::{Facts, Place, Policy, Resolved};
 use support::{Scratch, Who, assert_status, finish, srt, text};
 
 fn read(json: &str) -> Settings {
@@ -675,4 +682,484 @@ fn more_of_the_rest_is_found() {
         ),
     ];
     widened(&rows, |json| format!("{{{json}}}"));
+}
+
+/// Numbers that only look random: the same in every run.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % bound as u64) as usize
+    }
+
+    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+        from[self.below(from.len())]
+    }
+
+    /// Entries of a list.
+    fn list<'a>(&mut self, from: &[&'a str]) -> Vec<&'a str> {
+        (0..self.below(4)).map(|_| self.pick(from)).collect()
+    }
+
+    /// The same list with an entry more, one less, or another one; or as it was.
+    fn changed<'a>(&mut self, list: &[&'a str], from: &[&'a str]) -> Vec<&'a str> {
+        let mut list = list.to_vec();
+        let at = self.below(list.len().max(1));
+        match self.below(6) {
+            0 => list.push(self.pick(from)),
+            1 if !list.is_empty() => drop(list.remove(at)),
+            2 if !list.is_empty() => list[at] = self.pick(from),
+            _ => {}
+        }
+        list
+    }
+
+    /// Two settings of these lists that differ a little.
+    fn pair(&mut self, keys: &[(&str, &[&str])]) -> [Settings; 2] {
+        let (mut old, mut new) = (Vec::new(), Vec::new());
+        for (key, from) in keys {
+            let list = self.list(from);
+            let other = self.changed(&list, from);
+            old.push(format!("{key:?}: {list:?}"));
+            new.push(format!("{key:?}: {other:?}"));
+        }
+        [old, new].map(|lists| {
+            let section = match keys[0].0 {
+                "denyRead" => "filesystem",
+                "deny" => "environment",
+                _ => "network",
+            };
+            read(&format!("{{{section:?}: {{{}}}}}", lists.join(", ")))
+        })
+    }
+}
+
+const HOSTS: [&str; 9] = [
+    "a.test",
+    "x.a.test",
+    "y.x.a.test",
+    "b.test",
+    "xa.test",
+    "1.2.3.4",
+    "127.0.0.1",
+    "[::1]",
+    "[64:ff9b::102:304]",
+];
+
+const PATTERNS: [&str; 13] = [
+    "a.test",
+    "*.a.test",
+    "x.a.test",
+    "x.a.test:80",
+    "*.x.a.test",
+    "*.a.test:443",
+    "y.x.a.test:22",
+    "b.test",
+    "1.2.3.4",
+    "1.2.3.4:80",
+    "127.0.0.1",
+    "[::1]:443",
+    "[64:ff9b::102:304]",
+];
+
+fn targets() -> Vec<Target> {
+    let target = |host: &str, port: u16| authority(format!("{host}:{port}").as_bytes()).unwrap();
+    let ports = |host: &&str| [22, 80, 443].map(|port| target(host, port));
+    HOSTS.iter().flat_map(ports).collect()
+}
+
+/// What NEW lets out and OLD does not.
+fn reached(old: &Settings, new: &Settings) -> Vec<String> {
+    let [old, new] = [old, new].map(|s| Network::new(&s.network, &[], Routes::default()));
+    let allows = |network: &Network, target: &Target| {
+        matches!(network.decide(target), Verdict::Allow { .. })
+    };
+    let mut found = Vec::new();
+    for target in targets().iter().filter(|target| allows(&new, target)) {
+        if !allows(&old, target) {
+            found.push(target.to_string());
+        }
+        for other in targets() {
+            let Host::Address(ip) = other.host else {
+                continue;
+            };
+            let permits = |network: &Network| network.permits_address(target, ip).is_ok();
+            // Only a name leads elsewhere.
+            let leads = !matches!(target.host, Host::Address(own) if own != ip);
+            if leads && permits(&new) && !permits(&old) {
+                found.push(format!("{target} at {ip}"));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn whoever_is_told_of_nothing_reaches_nothing_more() {
+    let denied = [&PATTERNS[..], &["*", "*:22", "*:443"]].concat();
+    let ranges = [
+        "1.2.3.4",
+        "1.2.0.0/16",
+        "127.0.0.0/8",
+        "::1",
+        "::/0",
+        "0.0.0.0/0",
+    ];
+    let keys: [(&str, &[&str]); 3] = [
+        ("allowedDomains", &PATTERNS),
+        ("deniedDomains", &denied),
+        ("deniedResolvedAddresses", &ranges),
+    ];
+    agree(&keys, reached);
+}
+
+/// Everything that is there, and all that is not and is asked for.
+const THERE: [&str; 13] = [
+    "/", "/w", "/w/a", "/w/a/s", "/w/a/s/x", "/w/s", "/w/s/a", "/h", "/h/a", "/h/a/s", "/h/s",
+    "/proc", "/proc/x",
+];
+const ABSENT: [&str; 3] = ["/w/n", "/w/a/n", "/h/n"];
+
+const PATHS: [&str; 26] = [
+    "/", "/w", "/w/a", "/w/a/s", "/w/a/s/x", "/w/s", "/h", "/h/a", "/proc/x", "/w/n", "~", "~/a",
+    "~/n", ".", "a", "./a/s", "s", "n", "/w/*", "/w/**/s", "**/s", "*/a", "~/*/s", "/**/a",
+    "../w/a", "a/../s",
+];
+
+/// A path of a rule as it is from a working directory: absolute, without `.` and `..`.
+fn whole(text: &str, directory: &str) -> String {
+    let text = match text.strip_prefix('~') {
+        Some(rest) => format!("/h{rest}"),
+        None if text.starts_with('/') => text.to_owned(),
+        None => format!("{directory}/{text}"),
+    };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in text.split('/').filter(|part| !matches!(*part, "" | ".")) {
+        match part {
+            ".." => drop(parts.pop()),
+            name => parts.push(name),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+/// What a rule names on this host, as `srt` would find it there.
+fn named(rule: &PathRule, directory: &str) -> Vec<Place> {
+    let exists = |path: &str| Place::Exists {
+        path: path.into(),
+        kind: Kind::Directory,
+        hold: None,
+    };
+    match &rule.path {
+        PathPattern::Literal(text) => {
+            let path = whole(text, directory);
+            if THERE.contains(&path.as_str()) {
+                return vec![exists(&path)];
+            }
+            let mut above = "/".to_owned();
+            for name in path[1..].split('/') {
+                let next = format!("{}/{name}", above.trim_end_matches('/'));
+                if !THERE.contains(&next.as_str()) {
+                    return vec![Place::Absent {
+                        above: above.into(),
+                        name: name.into(),
+                        wanted: path.into(),
+                    }];
+                }
+                above = next;
+            }
+            unreachable!()
+        }
+        PathPattern::Glob(glob) => {
+            let base = whole(&glob.base, directory);
+            let matches = |path: &&str| {
+                let rest = path.strip_prefix(base.trim_end_matches('/'));
+                let names = rest.and_then(|rest| rest.strip_prefix('/')).unwrap_or("");
+                covers(base.as_bytes(), path.as_bytes())
+                    && !names.is_empty()
+                    && glob.matches(names.split('/').map(str::as_bytes))
+            };
+            THERE.into_iter().filter(matches).map(exists).collect()
+        }
+    }
+}
+
+fn policy(settings: &Settings, directory: &str) -> Files {
+    let files = &settings.filesystem;
+    let lists = [
+        (Rule::DenyRead, &files.deny_read),
+        (Rule::AllowRead, &files.allow_read),
+        (Rule::AllowWrite, &files.allow_write),
+        (Rule::DenyWrite, &files.deny_write),
+    ];
+    let mut rules = Vec::new();
+    for (rule, entry) in lists
+        .into_iter()
+        .flat_map(|(r, l)| l.iter().map(move |e| (r, e)))
+    {
+        rules.extend(named(entry, directory).into_iter().map(|place| Resolved {
+            key: entry.key.clone(),
+            rule,
+            place,
+            links: Vec::new(),
+        }));
+    }
+    let top = |path: &&&str| path.matches('/').count() == 1 && path.len() > 1;
+    let top = THERE.iter().filter(top);
+    let facts = Facts {
+        rules,
+        root: top
+            .map(|path| (path.as_bytes().to_vec(), Kind::Directory))
+            .collect(),
+        directory: b"/tmp/own".to_vec(),
+        temporary: b"/tmp/own".to_vec(),
+        ..Facts::default()
+    };
+    Policy::new(settings, &facts).unwrap().files
+}
+
+/// What NEW opens and OLD does not.
+fn opened(old: &Settings, new: &Settings) -> Vec<String> {
+    let mut found = Vec::new();
+    for directory in ["/w", "/w/a", "/h", "/"] {
+        let [old, new] = [old, new].map(|settings| policy(settings, directory));
+        for path in THERE.into_iter().chain(ABSENT) {
+            let [before, now] = [&old, &new].map(|files| files.access(path.as_bytes()));
+            // There is nothing to read where nothing is.
+            let counts = THERE.contains(&path) || now == Access::Write;
+            if counts && now > before {
+                found.push(format!("{path} from {directory}: {before:?}, then {now:?}"));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn whoever_is_told_of_nothing_reads_and_writes_nothing_more() {
+    // In the trees that are made anew, nothing can be denied.
+    let written = PATHS.map(|path| match path {
+        "/proc/x" => "/w",
+        "/**/a" => "/w/**/a",
+        other => other,
+    });
+    let keys: [(&str, &[&str]); 4] = [
+        ("denyRead", &PATHS),
+        ("allowRead", &PATHS),
+        ("allowWrite", &PATHS),
+        ("denyWrite", &written),
+    ];
+    agree(&keys, opened);
+}
+
+#[test]
+fn whoever_is_told_of_nothing_is_given_no_other_variables() {
+    let given = |old: &Settings, new: &Settings| {
+        let caller = ["A", "AB", "B", "BA"].map(|name| (name.into(), b"value".to_vec()));
+        let [old, new] = [old, new].map(|s| environment(&caller, b"/tmp", b"/srt", &s.environment));
+        let known = |pair: &&(Vec<u8>, Vec<u8>)| !old.contains(pair);
+        new.iter().filter(known).map(|pair| text(&pair.0)).collect()
+    };
+    let names = ["A", "A*", "?", "*", "AB", "[AB]", "B*", "?B"];
+    agree(&[("deny", &names)], given);
+}
+
+/// Random pairs of settings: where nothing is told, nothing is `gained`.
+#[track_caller]
+fn agree(keys: &[(&str, &[&str])], gained: impl Fn(&Settings, &Settings) -> Vec<String>) {
+    let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
+    let (mut silent, mut told, mut right) = (0, 0, 0);
+    for _ in 0..4_000 {
+        let [old, new] = chance.pair(keys);
+        let said = more(&old, &new, Some(b"/h"));
+        let gained = gained(&old, &new);
+        if said.is_empty() {
+            assert_eq!(gained, [""; 0], "{old:#?}\n{new:#?}");
+            silent += usize::from(old != new);
+        } else {
+            told += 1;
+            right += usize::from(!gained.is_empty());
+        }
+        let same = more(&new, &new, Some(b"/h"));
+        assert_eq!(same, [""; 0], "{new:#?}");
+    }
+    // Neither always silent nor always in doubt.
+    assert!(silent > 400 && told > 400, "{silent} {told}");
+    assert!(right * 3 > told, "{right} {told}");
+}
+
+fn check(scratch: &Scratch, words: &[&str]) -> Output {
+    let mut command = srt(Who::Me, &scratch.path(""));
+    // Neither bubblewrap nor anything else is run.
+    command
+        .env("PATH", scratch.path("bin"))
+        .arg("--check")
+        .args(words);
+    finish(command)
+}
+
+#[test]
+fn a_file_is_looked_over() {
+    let scratch = Scratch::new();
+    let at = scratch
+        .path("")
+        .to_str()
+        .unwrap()
+        .trim_end_matches('/')
+        .to_owned();
+    scratch.file("good.json", r#"{"filesystem": {"allowWrite": ["out"]}}"#);
+    let out = check(&scratch, &["good.json"]);
+    assert_status(&out, 0);
+    assert_eq!(text(&out.stdout), "good.json: fine\n");
+    // Where PATH, the home directory, the program and the file are is the host's to say.
+    let program = support::program().canonicalize().unwrap();
+    let beside = program.parent().unwrap().to_str().unwrap();
+    for (path, part) in [
+        (
+            "bin",
+            format!("where PATH finds them ({:?})", format!("{at}/bin")),
+        ),
+        ("~", "is the whole home directory".into()),
+        (beside, format!("holds srt itself ({beside:?})")),
+        (
+            ".",
+            format!("holds the directory of this settings file ({at:?})"),
+        ),
+    ] {
+        let json = format!(r#"{{"filesystem": {{"allowWrite": [{path:?}]}}}}"#);
+        scratch.file("bad.json", &json);
+        let out = check(&scratch, &["bad.json"]);
+        assert_status(&out, 1);
+        let said = text(&out.stdout);
+        let all = "bad.json: filesystem.allowWrite[0]: ";
+        assert!(
+            said.contains(&part) && said.lines().all(|line| line.starts_with(all)),
+            "{path}: {said}"
+        );
+        assert!(out.stderr.is_empty());
+    }
+    assert!(!scratch.path("out").exists());
+}
+
+#[test]
+fn a_file_that_is_not_valid_fails_as_it_does_for_a_run() {
+    let scratch = Scratch::new();
+    let bad = "{\"network\": {\"allowedDomains\": [\"*\"]},\n \"filesytem\": {}}";
+    scratch.file("bad.json", bad);
+    scratch.file("good.json", "{}");
+    let mut run = srt(Who::Me, &scratch.path(""));
+    run.args(["-s", "bad.json", "true"]);
+    let run = finish(run);
+    assert_status(&run, 125);
+    let said = text(&run.stderr);
+    assert!(
+        said.contains("bad.json: line 2, column 2: filesytem: unknown key"),
+        "{said}"
+    );
+    assert_eq!(said.lines().count(), 2, "{said}");
+    for words in [
+        &["bad.json"][..],
+        &["good.json", "bad.json"],
+        &["bad.json", "good.json"],
+    ] {
+        let out = check(&scratch, words);
+        assert_status(&out, 125);
+        assert_eq!(text(&out.stderr), said, "{words:?}");
+        assert!(out.stdout.is_empty());
+    }
+    let out = check(&scratch, &["absent.json"]);
+    assert_status(&out, 125);
+    assert!(text(&out.stderr).contains("absent.json: cannot be read"));
+}
+
+#[test]
+fn two_files_are_compared() {
+    let scratch = Scratch::new();
+    let wide =
+        r#"{"network": {"allowedDomains": ["*.a.test"]}, "filesystem": {"denyRead": ["~/s"]}}"#;
+    // The home directory is the host's to say.
+    let narrow =
+        r#"{"network": {"allowedDomains": ["x.a.test"]}, "filesystem": {"denyRead": ["@"]}}"#;
+    let at = scratch.path("").to_str().unwrap().to_owned();
+    scratch.file("wide.json", wide);
+    scratch.file("narrow.json", &narrow.replace('@', &at));
+    let out = check(&scratch, &["wide.json", "narrow.json"]);
+    assert_status(&out, 0);
+    assert_eq!(text(&out.stdout), "NEW allows nothing that OLD does not\n");
+    let out = check(&scratch, &["narrow.json", "wide.json"]);
+    assert_status(&out, 1);
+    let lines = "NEW: network.allowedDomains[0]: OLD allows not all of \"*.a.test\"\n\
+                 OLD: filesystem.denyRead[0]: NEW hides not all of ";
+    let said = text(&out.stdout);
+    assert!(
+        said.starts_with(lines) && said.lines().count() == 2,
+        "{said}"
+    );
+    // What is doubtful in both is no matter here.
+    scratch.file(
+        "doubtful.json",
+        r#"{"network": {"allowAllUnixSockets": true}}"#,
+    );
+    assert_status(&check(&scratch, &["doubtful.json", "doubtful.json"]), 0);
+    assert_status(&check(&scratch, &["doubtful.json"]), 1);
+}
+
+#[test]
+fn check_goes_with_files_and_nothing_else() {
+    let scratch = Scratch::new();
+    scratch.file("a.json", "{}");
+    for (before, words, part) in [
+        (&[][..], &[][..], "missing argument for option '--check'"),
+        (
+            &[],
+            &["a.json", "a.json", "true"],
+            "unexpected \"true\" after --check",
+        ),
+        (
+            &[],
+            &["a.json", "--json"],
+            "unexpected --json after --check",
+        ),
+        (
+            &[],
+            &["a.json", "-c", "true"],
+            "unexpected -c after --check",
+        ),
+        (
+            &["-s", "a.json"],
+            &["a.json"],
+            "--check goes with no other option",
+        ),
+        (
+            &["--doctor"],
+            &["a.json"],
+            "--check goes with no other option",
+        ),
+        (
+            &["--json"],
+            &["a.json"],
+            "--check goes with no other option",
+        ),
+        (
+            &["--dry-run"],
+            &["a.json"],
+            "--check goes with no other option",
+        ),
+    ] {
+        let mut command = srt(Who::Me, &scratch.path(""));
+        command.args(before).arg("--check").args(words);
+        let out = finish(command);
+        assert_status(&out, 125);
+        let said = text(&out.stderr);
+        assert!(
+            said.contains(part) && out.stdout.is_empty(),
+            "{words:?}: {said}"
+        );
+    }
+    let mut command = srt(Who::Me, &scratch.path(""));
+    command.args(["--debug", "--check=a.json"]);
+    assert_eq!(text(&finish(command).stdout), "a.json: fine\n");
 }
