@@ -11,6 +11,8 @@ use sandbox_runtime::parse::http::request_head;
 use sandbox_runtime::parse::response::response_head;
 use sandbox_runtime::parse::settings;
 use sandbox_runtime::parse::{gitlink, holds, json, proxy_url, socks, tls};
+use sandbox_runtime::policy::compare::more;
+use sandbox_runtime::policy::lint::{Around, lint};
 use sandbox_runtime::policy::network::Network;
 use sandbox_runtime::policy::route::Routes;
 
@@ -30,9 +32,13 @@ fn has_odd_number(node: &json::Node) -> bool {
     }
 }
 
-/// Settings: no panic; what our JSON reader takes, miniserde takes as well.
+/// Settings: no panic, and none allow more than themselves; what our JSON reader takes,
+/// miniserde takes as well.
 pub fn settings(input: &[u8]) {
-    let _ = settings::settings(input);
+    if let Ok(found) = settings::settings(input) {
+        assert_eq!(more(&found, &found, None), [""; 0]);
+        let _ = lint(&found, &Around::default());
+    }
     if json::document(input).is_ok_and(|node| !has_odd_number(&node)) {
         let text = std::str::from_utf8(input).expect("the reader takes UTF-8 only");
         assert!(miniserde::json::from_str::<miniserde::json::Value>(text).is_ok());

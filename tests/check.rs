@@ -1067,6 +1067,17 @@ fn a_file_is_looked_over() {
         assert!(out.stderr.is_empty());
     }
     assert!(!scratch.path("out").exists());
+    // A relative part of PATH is wherever one is.
+    scratch.file(
+        "elsewhere/bad.json",
+        r#"{"filesystem": {"allowWrite": ["."]}}"#,
+    );
+    for (path, status) in [("", 0), ("/usr/bin:", 1), (".:/usr/bin", 1)] {
+        let mut command = srt(Who::Me, &scratch.dir("start"));
+        command.env("PATH", path).env("HOME", "/nowhere");
+        command.args(["--check", "../elsewhere/bad.json"]);
+        assert_status(&finish(command), status);
+    }
 }
 
 #[test]

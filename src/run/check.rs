@@ -49,7 +49,9 @@ fn around(file: &Path) -> Result<Around, Error> {
     let directory = env::current_dir().doing("finding the working directory")?;
     let bytes = |path: &Path| path.as_os_str().as_bytes().to_vec();
     let mut search = Vec::new();
-    for place in env::split_paths(&env::var_os("PATH").unwrap_or_default()) {
+    // An empty part is the working directory; an empty whole is none.
+    let path = env::var_os("PATH").filter(|path| !path.is_empty());
+    for place in path.iter().flat_map(env::split_paths) {
         let place = directory.join(place);
         // Under the name that a rule would have it by as well.
         let real = fs::canonicalize(&place).ok();
