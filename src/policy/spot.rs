@@ -192,7 +192,8 @@ impl<'a> Spot<'a> {
         }
     }
 
-    /// Whether nobody can tell how the two lie to one another.
+    /// Whether nobody can tell how the two lie to one another: one of them is not known,
+    /// or one hangs on the working directory and the other does not.
     pub fn is_apart(&self, other: &Self) -> bool {
         let unknown = |spot: &Self| matches!(spot.lies, Lies::Unknown(_));
         unknown(self) || unknown(other) || self.relative != other.relative

@@ -67,8 +67,8 @@ pub(super) fn compare(
         }
     }
     // Names like .bashrc are kept from being made in a directory that allowWrite names,
-    // and looked for from there down. That one of two paths lies in the other only seen
-    // from some working directories is not held against NEW: it has lost a path.
+    // and looked for from there down. Where that hangs on the working directory, NEW is
+    // given the benefit of the doubt: all it did was to drop a path.
     for root in &old_allow_write {
         let named = written.iter().any(|rule| rule.is(root));
         // What OLD does not allow is told already.

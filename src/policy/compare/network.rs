@@ -48,7 +48,7 @@ pub(super) fn compare(old: &NetworkSettings, new: &NetworkSettings, found: &mut 
         let key = format!("network.{key}");
         match (before, now) {
             (before, now) if before == now => {}
-            (_, Some(_)) => found.gained(&key, "OLD leaves the filtering to no program there"),
+            (_, Some(_)) => found.gained(&key, "OLD does not leave the filtering to this program"),
             (_, None) if reached.is_empty() => {}
             (_, None) => found.lost(&key, "NEW lets hosts past the program that filters there"),
         }
