@@ -625,12 +625,12 @@ fn pitfall_36_hiding_the_root_hides_all_but_what_is_opened() {
         let file = scratch.policy(policy);
         let mut command = srt(who, &scratch.path("inner"));
         command.arg("-s").arg(file);
-        command.args(["-c", "cat note; echo; echo > new && ls /; ls /etc; cat ../secret; ls /root /home /var; touch /x /etc/x"]);
+        command.args(["-c", "cat note; echo; echo > new && ls -d /usr/share /; ls /; ls /etc; cat ../secret; ls /root /home /var; touch /x /etc/x"]);
         let out = finish(command);
         let said = text(&out.stdout);
         assert!(said.starts_with("note\n"), "{said}{}", text(&out.stderr));
         assert!(
-            said.contains("/root:\n") && !said.contains("s3cret"),
+            said.contains("/usr/share\n") && said.contains("/root:\n") && !said.contains("s3cret"),
             "{said}"
         );
         assert!(scratch.path("inner/new").exists());

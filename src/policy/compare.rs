@@ -23,10 +23,13 @@ pub fn more(old: &Settings, new: &Settings, home: Option<&[u8]>) -> Vec<String> 
         require,
         bwrap_path,
         search_depth,
+        // What is reported decides nothing.
+        observed: _,
+        ignored: _,
         notes: _,
     } = new;
     let mut found = Found::default();
-    network::compare(&old.network, network, &mut found);
+    network::compare(&old.network, network, home, &mut found);
     files::compare(&old.filesystem, filesystem, home, &mut found);
     variables(&old.environment, environment, &mut found);
     bounds(&old.limits, limits, &mut found);

@@ -51,6 +51,7 @@ const WIDE: [&str; 17] = [
 pub fn lint(settings: &Settings, around: &Around) -> Vec<String> {
     let files = &settings.filesystem;
     let opened = files.allow_read.iter().chain(&files.allow_write);
+    let opened = opened.chain(&settings.network.listed_sockets);
     let mut found = Vec::new();
     if settings.network.unix_sockets == UnixSockets::All {
         found.push(

@@ -11,8 +11,8 @@
 )]
 
 pub mod addresses;
-pub mod explain;
 pub mod compare;
+pub mod explain;
 pub mod facts;
 pub mod files;
 pub mod guarantees;
@@ -99,7 +99,13 @@ fn entries(resolved: &Resolved, facts: &Facts) -> Vec<Entry> {
     match &resolved.place {
         // Hiding the root hides what is in it: something has to hold the mounts.
         Place::Exists { path, .. } if path == b"/" && resolved.rule == Rule::DenyRead => {
-            let stays = |path: &[u8]| FRESH.contains(&path);
+            // A rule on a name in it is the more specific one.
+            let shown = |path: &[u8]| {
+                let is_it = |p: &Place| matches!(p, Place::Exists { path: at, .. } if at == path);
+                let mut rules = facts.rules.iter();
+                rules.any(|r| r.rule == Rule::AllowRead && is_it(&r.place))
+            };
+            let stays = |path: &[u8]| FRESH.contains(&path) || shown(path);
             let children = facts
                 .root
                 .iter()

@@ -199,14 +199,6 @@ impl<'a> Spot<'a> {
         unknown(self) || unknown(other) || self.relative != other.relative
     }
 
-    /// Whether this rule, on the very path that a denial of reading names, has no say:
-    /// the denial of `/` stands on each name in it.
-    pub fn ties_with(&self, denial: &Self) -> bool {
-        let in_root = |path: &[u8]| lineage(path).count() == 2 && !FRESH.contains(&path);
-        let root = denial.path() == Some(b"/");
-        self.is(denial) || root && self.path().is_some_and(in_root)
-    }
-
     /// What this rule says of the path `at`, which is `relative` or not; `None` if that
     /// is not known.
     fn names(&self, at: &[u8], relative: bool) -> Option<bool> {
@@ -216,21 +208,6 @@ impl<'a> Spot<'a> {
             Lies::At(path) => Some(path == at),
             Lies::Below(base, glob) if matches(base, glob, at) => None,
             Lies::Below(..) => Some(false),
-        }
-    }
-
-    /// What a denial of reading says of the path `at`. That of `/` stands on each name in
-    /// it, but for the trees that are made anew.
-    fn hides(&self, at: &[u8], relative: bool) -> Option<bool> {
-        let first = lineage(at).count() == 2;
-        match &self.lies {
-            Lies::At(root) if root == b"/" && self.relative == relative => match relative {
-                false => Some(first && !FRESH.contains(&at)),
-                // Who knows whether that is the working directory.
-                true if first => None,
-                true => Some(at == b"/"),
-            },
-            _ => self.names(at, relative),
         }
     }
 
@@ -272,12 +249,14 @@ impl<'a> Spot<'a> {
 }
 
 fn hidden(path: &[u8], relative: bool, deny: &[Spot], allow: &[Spot], doubt: Doubt) -> bool {
+    // Denying `/` hides what is in it, and not the trees that are made anew.
+    let whole = path == b"/" && !relative;
     let mut hidden = false;
     for at in lineage(path) {
-        let fresh = doubt == Doubt::Shows && FRESH.contains(&at);
-        let denied = |rule: &Spot| rule.hides(at, relative).unwrap_or(doubt == Doubt::Hides);
+        let fresh = FRESH.contains(&at);
+        let denied = |rule: &Spot| rule.names(at, relative).unwrap_or(doubt == Doubt::Hides);
         let allowed = |rule: &Spot| rule.names(at, relative).unwrap_or(doubt == Doubt::Shows);
         hidden = deny.iter().any(denied) || hidden && !fresh && !allow.iter().any(allowed);
     }
-    hidden
+    hidden && !whole
 }

@@ -42,7 +42,7 @@ pub(super) fn compare(
     }
     for rule in &allow_read {
         let known = old_allow_read.iter().any(|other| other.is(rule));
-        let vain = deny_read.iter().any(|denial| rule.ties_with(denial));
+        let vain = deny_read.iter().any(|denial| rule.is(denial));
         if !known && !vain && rule.is_hidden(&old_deny_read, &old_allow_read, Doubt::Hides) {
             found.gained(rule.key, &format!("OLD hides some of {:?}", rule.written));
         }

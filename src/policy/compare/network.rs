@@ -5,14 +5,21 @@ use crate::parse::host::{Host, HostPattern, Pattern};
 use crate::parse::settings::{Mitm, NetworkSettings, Parent, ServerNames, UnixSockets};
 use crate::policy::addresses::spellings;
 use crate::policy::relate::{covers, shared, shared_port};
+use crate::policy::spot::Spot;
 
-pub(super) fn compare(old: &NetworkSettings, new: &NetworkSettings, found: &mut Found) {
+pub(super) fn compare(
+    old: &NetworkSettings,
+    new: &NetworkSettings,
+    home: Option<&[u8]>,
+    found: &mut Found,
+) {
     let NetworkSettings {
         allowed,
         denied,
         deny_reasons: _,
         denied_addresses,
         unix_sockets,
+        listed_sockets,
         server_names,
         external_http,
         external_socks,
@@ -55,6 +62,13 @@ pub(super) fn compare(old: &NetworkSettings, new: &NetworkSettings, found: &mut 
     }
     if *unix_sockets == UnixSockets::All && old.unix_sockets != UnixSockets::All {
         found.gained("network.allowAllUnixSockets", "is true, and is not in OLD");
+    }
+    let before = Spot::all(&old.listed_sockets, home);
+    for socket in Spot::all(listed_sockets, home) {
+        let all = old.unix_sockets == UnixSockets::All;
+        if !all && !before.iter().any(|other| other.covers(&socket)) {
+            found.gained(socket.key, "OLD does not list all of it");
+        }
     }
     for (key, before, now) in [
         ("allowHostPorts", &old.host_ports, host_ports),

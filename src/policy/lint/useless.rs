@@ -65,13 +65,8 @@ pub(super) fn paths(files: &FilesystemSettings, home: Option<&[u8]>) -> Vec<Stri
     .map(|list| Spot::all(list, home));
     let mut found = Vec::new();
     for rule in &allow_read {
-        if let Some(denial) = deny_read.iter().find(|denial| rule.ties_with(denial)) {
-            let text = match rule.is(denial) {
-                true => "on the same path the denial decides",
-                false => {
-                    "that denies each directory in it, and on the same path the denial decides"
-                }
-            };
+        if let Some(denial) = deny_read.iter().find(|denial| rule.is(denial)) {
+            let text = "on the same path the denial decides";
             let (key, by) = (rule.key, denial.key);
             found.push(format!(
                 "{key}: {:?} has no effect, for {by} is {:?}: {text}; name what is in it",
@@ -108,7 +103,7 @@ pub(super) fn paths(files: &FilesystemSettings, home: Option<&[u8]>) -> Vec<Stri
     };
     let shows = |above: &Spot, spot: &Spot| {
         let between = |denial: &Spot| {
-            let outside = denial.covers(above) && !above.ties_with(denial);
+            let outside = denial.covers(above) && !above.is(denial);
             denial.may_cover(spot) && !outside
         };
         above.covers(spot) && (above.is(spot) || !deny_read.iter().any(between))
