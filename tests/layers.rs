@@ -5,10 +5,13 @@
 mod support;
 
 use std::fs;
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::{Command, Stdio};
 
-use support::{Scratch, Who, everyone, finish, is_root, shell, snapshot, srt, text};
+use support::{Scratch, Who, assert_status, everyone, finish, is_root, shell, snapshot, srt, text};
 
 /// What stops an attack with the others off.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -269,6 +272,43 @@ fn a_standard_stream_that_leads_past_the_mounts_is_refused_where_landlock_cannot
             let content = fs::read_to_string(scratch.path("f")).unwrap();
             assert_eq!(content, "originalx\n");
         }
+    }
+}
+
+// With the refusal off, the command connects it again, in the host's own network.
+#[test]
+fn a_standard_stream_that_is_a_socket_to_be_connected_anew_is_refused() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    other.set_nonblocking(true).unwrap();
+    let attack = format!(
+        "import ctypes, socket
+ctypes.CDLL(None).connect(0, bytes(16), 16)
+socket.socket(fileno=0).connect(('127.0.0.1', {}))",
+        other.local_addr().unwrap().port()
+    );
+    for who in everyone() {
+        let scratch = Scratch::new();
+        let run = |stdin: OwnedFd| {
+            let mut command = srt(who, &scratch.path(""));
+            command.args(["python3", "-c", &attack]).stdin(stdin);
+            finish(command)
+        };
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let packets = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let datagrams = UnixDatagram::pair().unwrap().0;
+        for stdin in [stream.into(), packets.into(), datagrams.into()] {
+            let out = run(stdin);
+            assert_status(&out, 125);
+            assert!(text(&out.stderr).contains("standard input: is a network or datagram socket"));
+        }
+        assert!(other.accept().is_err());
+        // One that keeps its peer is as good as a pipe.
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        drop(ours);
+        let mut command = srt(who, &scratch.path(""));
+        command.args(["cat"]).stdin(OwnedFd::from(theirs));
+        assert_status(&finish(command), 0);
     }
 }
 

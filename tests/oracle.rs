@@ -249,6 +249,35 @@ for path in sys.argv[1:]:
     print("Write" if write else "Read" if read else "Hidden")
 "#;
 
+/// Whether `rule` stands in the settings `json` for a path that is `path` or above it; or
+/// says that none does, or why a name is always denied.
+fn names_a_rule(rule: &str, path: &str, json: &str, tree: &Tree) -> bool {
+    let Some((list, index)) = rule
+        .strip_prefix("filesystem.")
+        .and_then(|rest| rest.strip_suffix(']'))
+        .and_then(|rest| rest.split_once('['))
+    else {
+        let reasons = ["no rule allows it", "no rule denies it"];
+        let always = [".bashrc", ".vscode"]
+            .iter()
+            .any(|name| path.contains(name));
+        return reasons.contains(&rule)
+            || always && rule.contains(" from it")
+            || rule.contains(" runs it");
+    };
+    let start = json.find(&format!("\"{list}\": [")).unwrap();
+    let entries = json[start..]
+        .split_once('[')
+        .unwrap()
+        .1
+        .split_once(']')
+        .unwrap()
+        .0;
+    let entry = entries.split(", ").nth(index.parse().unwrap()).unwrap();
+    let entry = entry.trim_matches('"');
+    tree.contains_key(entry) && lies_in(path, entry)
+}
+
 #[test]
 fn a_sample_of_policies_is_asked_of_the_kernel() {
     let mut chance = Chance(0x2545_f491_4f6c_dd1d);
@@ -312,6 +341,32 @@ fn a_sample_of_policies_is_asked_of_the_kernel() {
             for (path, said) in tree.keys().zip(text(&out.stdout).lines()) {
                 let wanted = format!("{:?}", oracle(path, &expected));
                 assert_eq!(said, wanted, "round {round} as {who:?}, {path}: {json}");
+            }
+            // What is explained is what the kernel does, and a denial names its rule.
+            for (action, held) in [("read", &["Hidden"][..]), ("write", &["Hidden", "Read"])] {
+                let mut command = srt(who, &scratch.path(""));
+                command.arg("-s").arg(scratch.policy(&json));
+                command.args(["--explain", action]).args(tree.keys());
+                let explained = finish(command);
+                let denied = text(&out.stdout).lines().any(|said| held.contains(&said));
+                assert_status(&explained, i32::from(denied));
+                let explained = text(&explained.stdout);
+                assert_eq!(explained.lines().count(), tree.len());
+                for ((path, said), line) in tree
+                    .keys()
+                    .zip(text(&out.stdout).lines())
+                    .zip(explained.lines())
+                {
+                    let word = if held.contains(&said) {
+                        "denied"
+                    } else {
+                        "allowed"
+                    };
+                    let begin = format!("{path}: {word}: ");
+                    assert!(line.starts_with(&begin), "{line}, but {said}: {json}");
+                    let rule = &line[begin.len()..];
+                    assert!(names_a_rule(rule, path, &json, &tree), "{line}: {json}");
+                }
             }
             // What was probed is as it was: nothing was left, nothing moved.
             assert!(fs::metadata(&root).is_ok());

@@ -75,6 +75,8 @@ pub enum User {
 pub enum Stream {
     /// A directory: whatever lies in it is reached by it, past every mount.
     Directory,
+    /// A socket by which others could be reached than those it is connected to.
+    OpenSocket,
     /// A file opened for reading that this user could open again for writing
     /// (`/proc/self/fd`), past every mount; its path.
     Rewritable(Vec<u8>),

@@ -330,6 +330,10 @@ fn streams(settings: &Settings, host: &Host, files: &Files) -> Vec<String> {
                 "{name}: is a directory, by which all that lies in it could be reached: give the command \
                  something else (</dev/null)"
             )),
+            Stream::OpenSocket => Some(format!(
+                "{name}: is a network or datagram socket, which could be connected to another host or program: \
+                 pipe it instead (… | srt … | …)"
+            )),
             Stream::Rewritable(path) if files.access(path) == Access::Write => None,
             Stream::Rewritable(path) if landlock && !files.lies_in_writable(path) => None,
             Stream::Rewritable(path) => Some(format!(

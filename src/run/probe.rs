@@ -85,6 +85,7 @@ pub fn host(bwrap: Option<&Path>) -> io::Result<Host> {
     let mut streams = Vec::new();
     for number in (0..3).filter(|number| !closed.contains(number)) {
         match sys::streams::look_at(number)? {
+            (Leads::OpenSocket, _) => streams.push((number, Stream::OpenSocket)),
             (Leads::Directory, _) => streams.push((number, Stream::Directory)),
             (Leads::File, Opened::ReadOnly) if sys::streams::may_write_again(number)? => {
                 let path = fs::read_link(format!("/proc/self/fd/{number}"))?;

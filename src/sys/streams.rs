@@ -1,7 +1,7 @@
 //! The standard streams: what the caller gave, before anything of ours has touched it.
 
 use std::io;
-use std::mem::zeroed;
+use std::mem::{size_of, zeroed};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -74,7 +74,10 @@ pub enum Leads {
     Directory,
     /// To a file or a block device, which has a name and may be opened again.
     File,
-    /// To a terminal, another device, a pipe or a socket.
+    /// To a socket by which others than its peer could be reached: one of a network, or
+    /// a Unix socket of datagrams. connect(2) takes it to another peer.
+    OpenSocket,
+    /// To a terminal, another device, a pipe or a Unix socket that has its peer.
     Elsewhere,
 }
 
@@ -98,6 +101,7 @@ pub fn look_at(stream: RawFd) -> io::Result<(Leads, Opened)> {
     let leads = match found.st_mode & libc::S_IFMT {
         libc::S_IFDIR => Leads::Directory,
         libc::S_IFREG | libc::S_IFBLK => Leads::File,
+        libc::S_IFSOCK if !has_its_peer(stream)? => Leads::OpenSocket,
         _ => Leads::Elsewhere,
     };
     // O_PATH leaves the access mode at 0, which is O_RDONLY.
@@ -106,6 +110,29 @@ pub fn look_at(stream: RawFd) -> io::Result<(Leads, Opened)> {
         _ => Opened::Writable,
     };
     Ok((leads, opened))
+}
+
+/// Whether a socket is a Unix socket of a stream or of packets, which cannot be connected
+/// twice (unix(7)).
+fn has_its_peer(stream: RawFd) -> io::Result<bool> {
+    let option = |name: libc::c_int| {
+        let mut value: libc::c_int = 0;
+        let mut size = size_of::<libc::c_int>() as libc::socklen_t;
+        // SAFETY: `value` is valid for the kernel to write `size` bytes to.
+        cerr(unsafe {
+            libc::getsockopt(
+                stream,
+                libc::SOL_SOCKET,
+                name,
+                (&raw mut value).cast(),
+                &raw mut size,
+            )
+        })?;
+        io::Result::Ok(value)
+    };
+    let kind = option(libc::SO_TYPE)?;
+    Ok(option(libc::SO_DOMAIN)? == libc::AF_UNIX
+        && matches!(kind, libc::SOCK_STREAM | libc::SOCK_SEQPACKET))
 }
 
 /// Whether this user could open the stream's file again, and write it: now, or once it
