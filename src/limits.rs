@@ -142,6 +142,9 @@ pub const LOG_LINE_BYTES: usize = 4096;
 /// Longest message of the observer: two paths and a rule.
 pub const OBSERVED_BYTES: usize = 3 * 4096;
 
+/// Most directories whose real paths the observer remembers.
+pub const KNOWN_DIRECTORIES: usize = 1024;
+
 /// Longest that a refusal waits for its answer until it is known who asked.
 pub const WITNESS: Duration = Duration::from_millis(200);
 

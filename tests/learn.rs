@@ -12,7 +12,7 @@ fn told(out: &Output, word: &str) -> Option<String> {
     let stderr = text(&out.stderr);
     let begin = format!("srt: {word}: ");
     let lines = stderr.lines().filter_map(|line| line.strip_prefix(&begin));
-    lines.last().map(str::to_owned)
+    lines.map(str::to_owned).next_back()
 }
 
 #[test]

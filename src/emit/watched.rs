@@ -300,6 +300,12 @@ impl Watched {
         }
     }
 
+    /// Whether it may put a symbolic link where a directory was.
+    pub fn makes_links(&self) -> bool {
+        let parts = ["rename", "link", "symlink"];
+        parts.iter().any(|part| self.name.starts_with(part))
+    }
+
     /// Where openat2(2)'s flags are, in the caller's memory.
     pub fn flags_at(&self, arguments: &[u64; 6]) -> Option<u64> {
         match self.shape {

@@ -271,6 +271,15 @@ impl Files {
         }
     }
 
+    /// Whether all that lies in the directory `path` may be written: no rule is about
+    /// anything in it.
+    pub fn is_free(&self, path: &[u8]) -> bool {
+        let inside = join(path, b"");
+        let mut below = self.nodes.range(inside.clone()..);
+        let ruled = below.next().is_some_and(|(at, _)| at.starts_with(&inside));
+        !ruled && self.access(path) == Access::Write
+    }
+
     /// Whether some directory above `path` may be written.
     pub fn lies_in_writable(&self, path: &[u8]) -> bool {
         let mut above = lineage(path).filter(|at| *at != path);

@@ -27,6 +27,8 @@ pub mod leftovers;
 pub mod linux;
 pub mod lookup;
 #[cfg(target_os = "linux")]
+mod named;
+#[cfg(target_os = "linux")]
 pub mod observe;
 pub mod orphans;
 #[cfg(target_os = "linux")]

@@ -10,26 +10,22 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
 
+use super::named::{Known, Written};
 use super::owner;
-use super::paths::{self, path};
+use super::paths::path;
 use super::plan::machine;
 use super::unix::{Answer, Connects};
 use super::witness::{self, LISTENER, Sight, WHO};
 use crate::emit::seccomp::{self, Machine};
-use crate::emit::watched::{self, Attempt, Intent, LastLink, Start, Subject, Watched};
+use crate::emit::watched::{self, Attempt, Intent, Subject, Watched};
 use crate::limits::OBSERVED_BYTES;
 use crate::policy::explain::{self, Act, Decision};
-use crate::policy::files::{join, parent};
 use crate::sys;
 use crate::sys::notify::{self, Notification};
 use crate::sys::process::Bound;
 use crate::sys::sockets::{Readable, wait_either};
 use crate::violation::Kind;
-
-/// Longest path that the kernel takes (PATH_MAX, with its NUL).
-const PATH_BYTES: usize = 4096;
 
 /// Plays the role until the supervisor closes `socket`; `policy` is a memory file. Both
 /// are inherited.
@@ -53,6 +49,7 @@ pub fn serve(socket: i32, policy: i32, bubblewrap: u32) -> io::Result<()> {
         bubblewrap,
         listener: None,
         connects: Connects::default(),
+        known: Known::default(),
     }
     .observe()
 }
@@ -64,6 +61,7 @@ struct Observer {
     bubblewrap: u32,
     listener: Option<OwnedFd>,
     connects: Connects,
+    known: Known,
 }
 
 impl Observer {
@@ -131,11 +129,14 @@ impl Observer {
         for (attempt, written) in seen {
             self.judge(&call, watched.name, attempt, &written)?;
         }
+        if watched.makes_links() {
+            self.known.forget();
+        }
         Ok(())
     }
 
     /// Reads what the call is about, as long as its caller waits.
-    fn look(&self, call: &Notification, watched: &Watched) -> Vec<(Attempt, Vec<u8>)> {
+    fn look(&self, call: &Notification, watched: &Watched) -> Vec<(Attempt, Written)> {
         let how = watched.flags_at(&call.arguments).and_then(|at| {
             let mut flags = [0; 8];
             let read = notify::read_memory(call.thread, at, &mut flags).ok()?;
@@ -147,20 +148,20 @@ impl Observer {
             Intent::Read => self.sight.reads(),
         };
         let attempts = attempts.into_iter().filter(wanted);
-        let read = |attempt: Attempt| Some((attempt, written(call.thread, &attempt)?));
+        let read = |attempt: Attempt| Some((attempt, Written::read(call.thread, &attempt)?));
         attempts.filter_map(read).collect()
     }
 
     /// Tells of an attempt on the path `written`, if the policy denies it and it could
     /// have come to something without the sandbox.
     fn judge(
-        &self,
+        &mut self,
         call: &Notification,
         action: &str,
         attempt: Attempt,
-        written: &[u8],
+        written: &Written,
     ) -> io::Result<()> {
-        let Some(target) = resolve(written, attempt.link) else {
+        let Some(target) = self.known.target(written, attempt, &self.sight.files) else {
             return Ok(());
         };
         let (act, kind) = match attempt.intent {
@@ -194,62 +195,5 @@ impl Observer {
         let mut message = witness::seen(kind, call.thread, [action, rule], target, &program);
         message.truncate(OBSERVED_BYTES);
         sys::fd::send(self.socket.as_fd(), &message, &[])
-    }
-}
-
-/// The path of an attempt, made absolute by where it starts. `None`: it cannot be read, or
-/// it is about the descriptor itself.
-fn written(thread: u32, attempt: &Attempt) -> Option<Vec<u8>> {
-    let mut buffer = [0; PATH_BYTES];
-    let read = notify::read_memory(thread, attempt.address, &mut buffer).ok()?;
-    let text = buffer.get(..read)?.split(|&b| b == 0).next()?;
-    match text {
-        [] => None,
-        [b'/', ..] => Some(text.to_vec()),
-        _ => {
-            let start = match attempt.start {
-                Start::WorkingDirectory => format!("/proc/{thread}/cwd"),
-                Start::Descriptor(number) => format!("/proc/{thread}/fd/{number}"),
-            };
-            let start = fs::read_link(start).ok()?.into_os_string().into_vec();
-            // Anything but a directory's name, such as `pipe:[1]`.
-            start.starts_with(b"/").then(|| join(&start, text))
-        }
-    }
-}
-
-/// What an absolute path names, its symbolic links resolved, there or not. `None`: the way
-/// there is barred or broken, sandbox or not.
-fn resolve(written: &[u8], last: LastLink) -> Option<Vec<u8>> {
-    if last == LastLink::Followed {
-        match sys::dir::real_path(written) {
-            Ok(real) => return Some(real),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                // Where a dangling link leads is where the kernel would create.
-                if fs::symlink_metadata(path(written)).is_ok() {
-                    return dangling(written);
-                }
-            }
-            Err(_) => return None,
-        }
-    }
-    let written = match written.iter().rposition(|&b| b != b'/') {
-        Some(end) => written.get(..=end)?,
-        None => return Some(b"/".to_vec()),
-    };
-    let name = written.rsplit(|&b| b == b'/').next()?;
-    if matches!(name, b"." | b"..") {
-        return sys::dir::real_path(written).ok();
-    }
-    let above = sys::dir::real_path(parent(written)?).ok()?;
-    Some(join(&above, name))
-}
-
-fn dangling(written: &[u8]) -> Option<Vec<u8>> {
-    use crate::policy::Place;
-    match paths::resolve(written).ok()?.place {
-        Place::Absent { above, name, .. } => Some(join(&above, &name)),
-        Place::Exists { path, .. } => Some(path),
-        Place::Unseen { .. } => None,
     }
 }
