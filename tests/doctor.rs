@@ -2,10 +2,12 @@
 
 mod support;
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use sandbox_runtime::emit::cures::{Situation, cure};
-use support::{Scratch, Who, assert_status, everyone, finish, is_root, srt, text};
+use support::{
+    Scratch, Who, assert_status, command_as, everyone, finish, is_root, program, srt, text,
+};
 
 fn doctor(who: Who, json: &str, words: &[&str]) -> Output {
     let scratch = Scratch::new();
@@ -217,5 +219,61 @@ fn a_command_line_of_both_is_refused() {
         let mut command = srt(Who::Me, &scratch.path(""));
         command.args(words);
         assert_status(&finish(command), 125);
+    }
+}
+
+/// Runs its arguments below a filter that has a listener already, as some hosts do: the
+/// kernel gives no second one.
+const TAKEN: &str = r#"
+import ctypes, fcntl, os, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+libc.prctl(38, 1, 0, 0, 0)
+allow = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0x7fff0000))
+program = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", 1, ctypes.addressof(allow)))
+number = {"x86_64": 317, "aarch64": 277}[os.uname().machine]
+listener = libc.syscall(number, 1, 8, program)
+assert listener >= 0, ctypes.get_errno()
+fcntl.fcntl(listener, fcntl.F_SETFD, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"#;
+
+#[test]
+fn pitfall_22_a_host_whose_only_listener_is_taken_is_told_and_runs_without() {
+    for who in everyone() {
+        let scratch = Scratch::new();
+        scratch.file("taken.py", TAKEN);
+        let run = |words: &[&str]| {
+            // One that everybody may execute.
+            let mut command = command_as(who, "/usr/bin/python3");
+            command.arg("taken.py").arg(program()).args(words);
+            command.env("HOME", scratch.path(""));
+            command.current_dir(scratch.path("")).stdin(Stdio::null());
+            finish(command)
+        };
+        let out = run(&["--log", "-", "-c", "echo ran; touch /etc/never"]);
+        assert_eq!(text(&out.stdout), "ran\n", "{}", text(&out.stderr));
+        let stderr = text(&out.stderr);
+        assert!(
+            stderr.contains("is not observed on this host: "),
+            "{stderr}"
+        );
+        assert!(!stderr.contains("\"kind\":\"write\""), "{stderr}");
+        let doctor = run(&["--doctor"]);
+        let said = text(&doctor.stdout);
+        assert!(
+            said.contains("observer: none: what the command tries"),
+            "{said}"
+        );
+        assert!(said.contains("fs.write (nothing is written but what the policy allows): given"));
+        // What rests on it is refused.
+        let policy = scratch.policy(r#"{"network": {"allowUnixSockets": ["@/s"]}}"#);
+        let out = run(&["-s", policy.to_str().unwrap(), "-c", "echo ran"]);
+        assert_eq!(out.status.code(), Some(125));
+        assert_eq!(text(&out.stdout), "");
+        assert!(
+            text(&out.stderr).contains("network.allowUnixSockets"),
+            "{}",
+            text(&out.stderr)
+        );
     }
 }

@@ -29,6 +29,8 @@ struct Report {
     user: String,
     bubblewrap: String,
     landlock: u32,
+    /// Whether what a command tries on files is heard of: no guarantee rests on it.
+    observer: String,
     /// Why there is no sandbox, where there is none.
     problem: Option<String>,
     guarantees: Vec<Finding>,
@@ -55,8 +57,16 @@ struct Attempt {
     result: String,
 }
 
-/// What the attacks came to: name and result of each.
-type Results = Vec<(String, String)>;
+/// What the attacks came to.
+#[derive(Default)]
+struct Attacked {
+    /// Name and result of each.
+    results: Vec<(String, String)>,
+    /// Why there was no sandbox to attack.
+    problem: Option<String>,
+    /// Why they were not observed.
+    unobserved: Option<String>,
+}
 
 const DOING: &str = "making something to attack";
 
@@ -70,13 +80,16 @@ pub fn examine(doctor: &Doctor) -> Result<(String, u8), Error> {
     let bubblewrap = probe::bwrap(settings.bwrap_path.as_deref());
     let bwrap = bubblewrap.as_deref().ok();
     let host = probe::host(bwrap).doing("looking at the standard streams")?;
-    let (results, problem) = match &bubblewrap {
+    let attacked = match &bubblewrap {
         Ok(_) => attacked(&settings, &host, &doctor.without)?,
-        Err(error) => (Vec::new(), Some(error.to_string())),
+        Err(error) => Attacked {
+            problem: Some(error.to_string()),
+            ..Attacked::default()
+        },
     };
     let guarantees: Vec<Finding> = given(&settings, &host)
         .into_iter()
-        .map(|given| finding(given, &settings, &results))
+        .map(|given| finding(given, &settings, &attacked.results))
         .collect();
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let report = Report {
@@ -88,7 +101,12 @@ pub fn examine(doctor: &Doctor) -> Result<(String, u8), Error> {
         },
         bubblewrap: bubblewrap.map_or("none".into(), |path| path.display().to_string()),
         landlock: host.landlock,
-        problem,
+        observer: match (&attacked.problem, attacked.unobserved) {
+            (None, None) => "hears of what a command tries on files".into(),
+            (Some(_), _) => "none".into(),
+            (None, Some(why)) => format!("none: {why}"),
+        },
+        problem: attacked.problem,
         holds: guarantees.iter().all(|g| g.given || !g.required),
         guarantees,
     };
@@ -108,7 +126,7 @@ fn required(given: &Given, settings: &Settings) -> bool {
     }
 }
 
-fn finding(given: Given, settings: &Settings, results: &Results) -> Finding {
+fn finding(given: Given, settings: &Settings, results: &[(String, String)]) -> Finding {
     let own = ATTACKS.iter().filter(|a| a.guarantee == given.guarantee);
     let attempts: Vec<Attempt> = own
         .filter_map(|attack| {
@@ -137,11 +155,7 @@ fn finding(given: Given, settings: &Settings, results: &Results) -> Finding {
 
 /// Makes something to attack, and attacks it from inside a sandbox whose policy protects
 /// it, with what `settings` give up; the results, or why there was no sandbox.
-fn attacked(
-    settings: &Settings,
-    host: &Host,
-    without: &[Layer],
-) -> Result<(Results, Option<String>), Error> {
+fn attacked(settings: &Settings, host: &Host, without: &[Layer]) -> Result<Attacked, Error> {
     let temporary = Temporary::new(&env::temp_dir()).doing(DOING)?;
     let lab = temporary.inner();
     let before = prepare(lab).doing(DOING)?;
@@ -162,6 +176,8 @@ fn attacked(
         .args(without.iter().flat_map(|layer| ["--without", layer.name()]))
         .arg("-s")
         .arg(lab.join("settings"))
+        .arg("--log")
+        .arg(lab.join("log"))
         .args(["/proc/self/exe", "--stage", "attack"])
         .arg(lab)
         .args([port.to_string(), std::process::id().to_string()])
@@ -171,11 +187,18 @@ fn attacked(
         .doing("running srt")?;
     let said = String::from_utf8_lossy(&out.stdout);
     let lines = said.lines().filter_map(|line| line.split_once('\t'));
-    let mut results: Results = lines.map(|(n, r)| (n.to_owned(), r.to_owned())).collect();
+    let lines = lines.map(|(n, r)| (n.to_owned(), r.to_owned()));
+    let mut results: Vec<_> = lines.collect();
+    let words = String::from_utf8_lossy(&out.stderr).replace("srt: ", "");
+    let words = words.trim().to_owned();
     if results.len() != ATTACKS.len() {
-        let words = String::from_utf8_lossy(&out.stderr).replace("srt: ", "");
-        return Ok((Vec::new(), Some(words.trim().to_owned())));
+        return Ok(Attacked {
+            problem: Some(words),
+            ..Attacked::default()
+        });
     }
+    let log = fs::read_to_string(lab.join("log")).unwrap_or_default();
+    let unobserved = (!log.contains(r#""kind":"write""#)).then_some(words);
     // What an attack believes is one thing; what is to be seen here is another.
     let mut seen = |name: &str, through: bool| {
         let result = results.iter_mut().find(|(n, _)| n == name);
@@ -186,7 +209,11 @@ fn attacked(
     seen("write a file outside", state(lab).ok() != Some(before));
     seen("connect to the host's loopback", tcp.accept().is_ok());
     seen("connect to one of the host", unix.accept().is_ok());
-    Ok((results, None))
+    Ok(Attacked {
+        results,
+        problem: None,
+        unobserved,
+    })
 }
 
 fn prepare(lab: &Path) -> io::Result<String> {
@@ -230,7 +257,7 @@ fn policy(lab: &Path, settings: &Settings) -> String {
 
 fn shown(report: &Report) -> String {
     let mut out = format!(
-        "srt {}, {}, {}\nbubblewrap: {}\nLandlock: {}\n",
+        "srt {}, {}, {}\nbubblewrap: {}\nLandlock: {}\nobserver: {}\n",
         report.version,
         report.kernel,
         report.user,
@@ -238,7 +265,8 @@ fn shown(report: &Report) -> String {
         match report.landlock {
             0 => "none".into(),
             abi => format!("ABI {abi}"),
-        }
+        },
+        report.observer
     );
     if let Some(problem) = &report.problem {
         out += &format!("\nThere is no sandbox here:\n{problem}\n");

@@ -142,7 +142,13 @@ fn filter(launch: &Launch) -> io::Result<Listener> {
             let errno = error.raw_os_error().and_then(|n| u8::try_from(n).ok());
             Ok(Listener::Failed(errno.unwrap_or(0)))
         }
-        Listen::No | Listen::Must => Err(error),
+        Listen::No | Listen::Must => Err(io::Error::new(
+            error.kind(),
+            format!(
+                "network.allowUnixSockets, --suggest and --learn need a listener of seccomp's, which this host \
+                 does not give: {error}"
+            ),
+        )),
     }
 }
 
