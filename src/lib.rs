@@ -10,10 +10,10 @@
 //! | [`policy`] | settings + facts of the host → what is allowed | `parse` |
 //! | [`emit`] | policy → bubblewrap arguments, Landlock rules, seccomp program, environment | `policy`, `parse` |
 //! | [`proxy`] | the proxy's conversations without I/O: events in, actions out | `parse`, `policy` |
-//! | [`violation`] | what was refused | `parse`, `policy` |
+//! | [`violation`] | what was refused: kept, logged, and what would allow it | `parse`, `policy` |
 //! | [`args`] | the command line | lexopt |
 //! | [`sys`] | libc, and the only `unsafe` | libc |
-//! | [`reactor`] | the loop, and the only mio | `proxy`, `policy`, `parse`, `violation`, `sys` |
+//! | [`reactor`] | the loop, and the only mio | `proxy`, `policy`, `parse`, `sys` |
 //! | [`run`] | the roles, step by step | all of these |
 //!
 //! [`error`] and [`limits`] are free to all. A value changes its type as it hardens:

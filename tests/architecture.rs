@@ -14,7 +14,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("limits", &[]),
     ("sys", &[]),
-    ("reactor", &["proxy", "policy", "parse", "violation", "sys"]),
+    ("reactor", &["proxy", "policy", "parse", "sys"]),
     (
         "run",
         &[
