@@ -130,6 +130,13 @@ const NEW_AT: At = at(Some(0), 1, Kept, Absent);
 const OLD: At = at(None, 0, Kept, Present);
 const OLD_AT: At = at(Some(0), 1, Kept, Present);
 const FOLLOWED: At = at(None, 0, Followed, Present);
+const FOLLOWED_AT: At = at(Some(0), 1, Followed, Present);
+/// As the flags in this argument have it.
+const fn flagged(flags: u8) -> At {
+    at(Some(0), 1, Flag(flags), Present)
+}
+const TO: At = at(None, 1, Kept, Any);
+const TO_AT: At = at(Some(2), 3, Kept, Any);
 
 /// The table, those that are called most first.
 pub const WATCHED: &[Watched] = &[
@@ -152,19 +159,9 @@ pub const WATCHED: &[Watched] = &[
     old("rmdir", 84, Shape::Paths(&[OLD])),
     both("mkdirat", 258, 34, Shape::Paths(&[NEW_AT])),
     old("mkdir", 83, Shape::Paths(&[NEW])),
-    both(
-        "renameat2",
-        316,
-        276,
-        Shape::Paths(&[OLD_AT, at(Some(2), 3, Kept, Any)]),
-    ),
-    both(
-        "renameat",
-        264,
-        38,
-        Shape::Paths(&[OLD_AT, at(Some(2), 3, Kept, Any)]),
-    ),
-    old("rename", 82, Shape::Paths(&[OLD, at(None, 1, Kept, Any)])),
+    both("renameat2", 316, 276, Shape::Paths(&[OLD_AT, TO_AT])),
+    both("renameat", 264, 38, Shape::Paths(&[OLD_AT, TO_AT])),
+    old("rename", 82, Shape::Paths(&[OLD, TO])),
     both(
         "linkat",
         265,
@@ -185,56 +182,22 @@ pub const WATCHED: &[Watched] = &[
     both("mknodat", 259, 33, Shape::Paths(&[NEW_AT])),
     old("mknod", 133, Shape::Paths(&[NEW])),
     both("truncate", 76, 45, Shape::Paths(&[FOLLOWED])),
-    both(
-        "fchmodat",
-        268,
-        53,
-        Shape::Paths(&[at(Some(0), 1, Followed, Present)]),
-    ),
-    both(
-        "fchmodat2",
-        452,
-        452,
-        Shape::Paths(&[at(Some(0), 1, Flag(3), Present)]),
-    ),
+    both("fchmodat", 268, 53, Shape::Paths(&[FOLLOWED_AT])),
+    both("fchmodat2", 452, 452, Shape::Paths(&[flagged(3)])),
     old("chmod", 90, Shape::Paths(&[FOLLOWED])),
-    both(
-        "fchownat",
-        260,
-        54,
-        Shape::Paths(&[at(Some(0), 1, Flag(4), Present)]),
-    ),
+    both("fchownat", 260, 54, Shape::Paths(&[flagged(4)])),
     old("chown", 92, Shape::Paths(&[FOLLOWED])),
     old("lchown", 94, Shape::Paths(&[OLD])),
-    both(
-        "utimensat",
-        280,
-        88,
-        Shape::NotNull(&[at(Some(0), 1, Flag(3), Present)]),
-    ),
-    old(
-        "futimesat",
-        261,
-        Shape::NotNull(&[at(Some(0), 1, Followed, Present)]),
-    ),
+    both("utimensat", 280, 88, Shape::NotNull(&[flagged(3)])),
+    old("futimesat", 261, Shape::NotNull(&[FOLLOWED_AT])),
     old("utime", 132, Shape::Paths(&[FOLLOWED])),
     old("utimes", 235, Shape::Paths(&[FOLLOWED])),
     both("setxattr", 188, 5, Shape::Paths(&[FOLLOWED])),
     both("lsetxattr", 189, 6, Shape::Paths(&[OLD])),
     both("removexattr", 197, 14, Shape::Paths(&[FOLLOWED])),
     both("lremovexattr", 198, 15, Shape::Paths(&[OLD])),
-    both(
-        "setxattrat",
-        463,
-        463,
-        Shape::Paths(&[at(Some(0), 1, Flag(2), Present)]),
-    ),
-    both(
-        "removexattrat",
-        466,
-        466,
-        Shape::Paths(&[at(Some(0), 1, Flag(2), Present)]),
-    ),
+    both("setxattrat", 463, 463, Shape::Paths(&[flagged(2)])),
+    both("removexattrat", 466, 466, Shape::Paths(&[flagged(2)])),
 ];
 
 /// What an attempt would do.

@@ -6,6 +6,7 @@ use std::io;
 use std::time::Instant;
 
 use super::attempts::Attempts;
+use super::lane::{Lane, Said, Way, flush, relay_body, tunnel};
 use super::stream::Side;
 use crate::limits::READS_PER_EVENT;
 use crate::parse::host::Target;
@@ -60,45 +61,6 @@ enum Held {
     Reply,
     /// Nor may it be closed.
     Close,
-}
-
-/// One direction.
-#[derive(Debug)]
-struct Lane {
-    mode: Mode,
-    pipe: Pipe,
-}
-
-impl Lane {
-    fn new(mode: Mode) -> Self {
-        Self {
-            mode,
-            pipe: Pipe::new(),
-        }
-    }
-
-    fn is_done(&self) -> bool {
-        self.mode == Mode::Tunnel && self.pipe.is_done()
-    }
-}
-
-/// Which direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    Up,
-    Down,
-}
-
-/// What a lane has to tell the conversation.
-enum Said {
-    /// Nothing more for now.
-    Nothing,
-    /// This many bytes of the buffer, from the second number on.
-    Bytes(usize, usize),
-    /// A body is whole; behind it, this part of the buffer.
-    Done(usize, usize),
-    /// The end, too early.
-    Closed,
 }
 
 /// The connection.
@@ -359,86 +321,4 @@ impl Connection {
         }
         Ok(())
     }
-}
-
-fn flush(pipe: &mut Pipe, to: &mut Side) -> io::Result<()> {
-    let sent = to.write(pipe.pending())?;
-    pipe.sent(sent);
-    Ok(())
-}
-
-/// Whether a pipe may be read into: the reader waits for the writer.
-fn may_read(pipe: &Pipe, from: &Side, budget: usize) -> bool {
-    pipe.pending().is_empty() && pipe.can_read() && from.readable && budget > 0
-}
-
-/// Moves what belongs to a body.
-fn relay_body(
-    from: &mut Side,
-    to: &mut Side,
-    lane: &mut Lane,
-    buffer: &mut [u8],
-    budget: &mut usize,
-) -> io::Result<Said> {
-    while may_read(&lane.pipe, from, *budget) {
-        let Mode::Relay(body) = &mut lane.mode else {
-            break;
-        };
-        *budget -= 1;
-        let n = match from.read(buffer)? {
-            None => break,
-            Some(n) => n,
-        };
-        if n == 0 {
-            let endless = *body == crate::parse::body::Body::Endless;
-            lane.mode = Mode::Wait;
-            return Ok(if endless {
-                Said::Done(0, 0)
-            } else {
-                Said::Closed
-            });
-        }
-        let belongs = body
-            .take(&buffer[..n])
-            .map_err(|_| io::ErrorKind::InvalidData)?;
-        let done = body.is_done();
-        let sent = to.write(&buffer[..belongs])?;
-        lane.pipe.keep(&buffer[sent..belongs]);
-        if !done && belongs < n {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        if done {
-            lane.mode = Mode::Wait;
-            return Ok(Said::Done(belongs, n));
-        }
-    }
-    Ok(Said::Nothing)
-}
-
-/// Moves everything, and the end behind it.
-fn tunnel(
-    from: &mut Side,
-    to: &mut Side,
-    pipe: &mut Pipe,
-    buffer: &mut [u8],
-    budget: &mut usize,
-) -> io::Result<()> {
-    while may_read(pipe, from, *budget) {
-        *budget -= 1;
-        match from.read(buffer)? {
-            None => break,
-            Some(0) => pipe.finish(),
-            Some(n) => {
-                let sent = to.write(&buffer[..n])?;
-                pipe.keep(&buffer[sent..n]);
-            }
-        }
-    }
-    if pipe.wants_shutdown() {
-        // A peer that is gone (ENOTCONN) needs no FIN, and what it sent before is
-        // still to be passed on.
-        let _ = to.stream.shutdown();
-        pipe.shutdown_done();
-    }
-    Ok(())
 }

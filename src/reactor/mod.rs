@@ -9,6 +9,7 @@
 pub mod attempts;
 pub mod connection;
 mod dial;
+mod lane;
 pub mod resolver;
 pub mod stream;
 pub mod table;

@@ -43,6 +43,8 @@ pub mod recheck;
 #[cfg(target_os = "linux")]
 pub mod report;
 mod search;
+#[cfg(target_os = "linux")]
+pub mod sight;
 pub mod tasks;
 #[cfg(target_os = "linux")]
 pub mod unix;

@@ -10,7 +10,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::time::Duration;
 
 use super::owner;
-use super::witness::Sight;
+use super::sight::Sight;
 use crate::limits::{CONNECT_AGAIN, WAITING_CONNECTS};
 use crate::policy::explain::Decision;
 use crate::policy::files::join;
