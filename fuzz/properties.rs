@@ -16,6 +16,11 @@ use sandbox_runtime::policy::lint::{Around, lint};
 use sandbox_runtime::policy::network::Network;
 use sandbox_runtime::policy::route::Routes;
 
+use sandbox_runtime::run::sight::Sight as ObserversSight;
+use sandbox_runtime::run::witness::{heard, seen};
+use sandbox_runtime::violation::suggest::{Lies, Sight, suggest};
+use sandbox_runtime::violation::{Kind, Outcome, Process, Violation, log, merge::merge};
+
 #[path = "wire.rs"]
 #[allow(dead_code)]
 mod wire;
@@ -258,5 +263,84 @@ pub fn gitlink(input: &[u8]) {
         let Some(path) = found else { continue };
         assert!(!path.is_empty() && !path.contains(&0));
         assert!(input.windows(path.len()).any(|part| part == path));
+    }
+}
+
+/// Violations, whatever they are of: a line of the log is one line of JSON in ASCII and not
+/// too long; what is shown moves no cursor; what is suggested is valid settings, also when
+/// merged into others.
+pub fn violation(input: &[u8]) {
+    let text = String::from_utf8_lossy(input).into_owned();
+    for (kind, action) in [
+        (Kind::Network, "connect"),
+        (Kind::Write, "openat"),
+        (Kind::Write, "unlinkat"),
+        (Kind::Read, "openat"),
+        (Kind::Socket, "connect"),
+    ] {
+        let violation = Violation {
+            kind,
+            action: action.into(),
+            target: text.clone(),
+            rule: "no rule allows it".into(),
+            reason: text.clone(),
+            outcome: Outcome::Denied,
+            process: Some(Process {
+                pid: 1,
+                program: text.clone(),
+            }),
+            time: 0,
+            count: 2,
+        };
+        let line = log::line(&violation, &text, u64::MAX);
+        assert!(line.len() <= sandbox_runtime::limits::LOG_LINE_BYTES);
+        let body = line.strip_suffix('\n').expect("a line ends");
+        assert!(body.bytes().all(|b| (b' '..=b'~').contains(&b)), "{body}");
+        assert!(json::document(body.as_bytes()).is_ok(), "{body}");
+        let shown = violation.to_string();
+        assert!(shown.bytes().all(|b| (b' '..=b'~').contains(&b)), "{shown}");
+        let sight = Sight {
+            lies: &|path| match path.len() % 3 {
+                0 => Lies::Nowhere,
+                1 => Lies::File,
+                _ => Lies::Directory,
+            },
+            home: b"/home/me",
+        };
+        let found = suggest([violation].iter(), &sight);
+        let alone = merge(None, &found.added);
+        assert!(settings::settings(alone.as_bytes()).is_ok(), "{alone}");
+        if let (Ok(node), Ok(_)) = (json::document(input), settings::settings(input)) {
+            let merged = merge(Some(&node), &found.added);
+            assert!(json::document(merged.as_bytes()).is_ok(), "{merged}");
+        }
+    }
+}
+
+/// What the observer and the supervisor tell one another: no panic, and what is written is
+/// read back.
+pub fn observer(input: &[u8]) {
+    let _ = heard(input);
+    let _ = ObserversSight::decode(input);
+    let half = input.len() / 2;
+    let (target, program) = input.split_at(half);
+    if !program.contains(&0) {
+        let message = seen(Kind::Write, 7, ["mkdir", "a rule"], target, program);
+        let back = heard(&message).expect("it is one");
+        let sandbox_runtime::run::witness::Heard::Attempt {
+            kind,
+            action,
+            rule,
+            target: found,
+            process,
+        } = back
+        else {
+            panic!("an attempt was told");
+        };
+        assert_eq!(
+            (kind, action.as_str(), rule.as_str()),
+            (Kind::Write, "mkdir", "a rule")
+        );
+        assert_eq!((found.as_slice(), process.pid), (target, 7));
     }
 }

@@ -35,4 +35,6 @@ fn every_corpus_holds_its_properties() {
     replay("glob", properties::glob);
     replay("records", properties::records);
     replay("gitlink", properties::gitlink);
+    replay("violation", properties::violation);
+    replay("observer", properties::observer);
 }

@@ -69,7 +69,8 @@ impl Sight {
         Self::decode(&content).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
-    fn decode(mut input: &[u8]) -> Option<Self> {
+    /// The same, of bytes; `None` if that is not what it is.
+    pub fn decode(mut input: &[u8]) -> Option<Self> {
         let head = unlist(&mut input)?;
         let [rules, looks] = head.as_slice() else {
             return None;

@@ -73,7 +73,8 @@ pub enum Heard {
     },
 }
 
-fn heard(message: &[u8]) -> Option<Heard> {
+/// Reads a message of the observer's; `None` if it is none.
+pub fn heard(message: &[u8]) -> Option<Heard> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (what, rest) = message.split_first()?;
     match *what {

@@ -180,11 +180,12 @@ fn wish(violation: &Violation, sight: &Sight<'_>) -> Result<Wish, String> {
     let target = violation.target.as_bytes();
     match violation.kind {
         Kind::Network => host(violation).map(|()| Wish::Host),
+        Kind::Socket if target.starts_with(b"@") => {
+            Err("an abstract name, which has no permissions".into())
+        }
+        _ if !target.starts_with(b"/") || target.contains(&0) => Err("no path".into()),
         Kind::Socket if is_last(target, MASTERS) => {
             Err("whoever may use this socket rules the host".into())
-        }
-        Kind::Socket if !target.starts_with(b"/") => {
-            Err("an abstract name, which has no permissions".into())
         }
         Kind::Socket => Ok(Wish::Path(SOCKETS, target.to_vec())),
         Kind::Read if is_secret(target) => Err(format!("a secret ({})", violation.rule)),
