@@ -8,8 +8,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use support::{
@@ -365,7 +363,7 @@ s = socket.create_connection(("127.0.0.1", 3128)); s.sendall(b"GET http://denied
 fn answers_are_those_of_the_kernel_where_the_policy_has_no_say() {
     for who in everyone() {
         let scratch = bench();
-        let allowed = listen(&scratch.path("s/allowed.sock"));
+        let _allowed = listen(&scratch.path("s/allowed.sock"));
         let forbidden = listen(&scratch.path("s/forbidden.sock"));
         let program = format!("{ANSWERS}{SAME}");
         let inside = python(who, &scratch, r#""@/s/allowed.sock""#, &program);
@@ -505,6 +503,25 @@ t.start(); l.close(); t.join()
     }
 }
 
+// Each loop of the observer tries all that wait, and each try takes a tick of the clock.
+#[test]
+#[ignore = "connects that wait delay every other call"]
+fn connects_that_wait_do_not_hold_up_others() {
+    let script = r#"
+threads = [threading.Thread(target=lambda: raw(stream().fileno(), full), daemon=True) for _ in range(40)]
+for t in threads: t.start()
+for t in threads: waits(f"self/task/{t.native_id}")
+begun = time.monotonic()
+for n in range(50): raw(stream().fileno(), unix(b"s/allowed.sock\0"))
+took = time.monotonic() - begun
+tell("quick" if took < 1 else took)
+os._exit(0)
+"#;
+    for who in everyone() {
+        assert_same(who, &format!("{FULL}{script}"));
+    }
+}
+
 // A connect that waits is tried before it is looked whether its caller is there still.
 #[test]
 #[ignore = "those who died waiting are connected all the same, and take the room there is"]
@@ -611,4 +628,116 @@ tell(counts, wrong[:5])
         );
         assert_eq!(accepted(&forbidden), 0);
     }
+}
+
+/// A static program, in C.
+fn compiled(scratch: &Scratch) {
+    let mut cc = Command::new("cc");
+    cc.args(["-O1", "-static", "-pthread", "-o"])
+        .arg(scratch.path("races"));
+    cc.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/races.c"));
+    let out = finish(cc);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+}
+
+#[test]
+fn pitfall_21_nothing_that_is_swapped_meanwhile_reaches_another_socket() {
+    for who in everyone() {
+        let scratch = bench();
+        compiled(&scratch);
+        scratch.dir("s/in");
+        scratch.dir("s/out");
+        let forbidden = ["s/forbidden.s", "s/out/x.sock"].map(|name| listen(&scratch.path(name)));
+        for name in ["s/allowed.sock", "s/in/x.sock"] {
+            let allowed = listen(&scratch.path(name));
+            // Ends with the test's process.
+            thread::spawn(move || while allowed.accept().is_ok() {});
+        }
+        let listed = r#""@/s/allowed.sock", "@/s/in""#;
+        let out = shell(who, &scratch, &policy(listed), "exec ./races");
+        assert_status(&out, 0);
+        let accepted: Vec<_> = forbidden.iter().map(accepted).collect();
+        assert_eq!(accepted, [0, 0], "as {who:?}: {}", text(&out.stdout));
+        // Each was tried often, and came out both ways.
+        let said = text(&out.stdout);
+        let numbers = |line: &str| -> Vec<u32> {
+            line.split(' ')
+                .filter_map(|word| word.parse().ok())
+                .collect()
+        };
+        assert_eq!(said.lines().count(), 5, "{said}");
+        for line in said.lines() {
+            let [tried, done, denied] = numbers(line)[..] else {
+                panic!("{said}");
+            };
+            assert!(tried > 300 && done > 0 && denied > 0, "as {who:?}: {said}");
+        }
+    }
+}
+
+/// What a connect to the listed socket comes to, for such a caller.
+fn comes_to(who: Who, caller: &str) -> String {
+    let scratch = bench();
+    compiled(&scratch);
+    let _allowed = listen(&scratch.path("s/allowed.sock"));
+    let listed = policy(r#""@/s/allowed.sock""#);
+    let out = shell(who, &scratch, &listed, &format!("exec ./races '{caller}'"));
+    assert_status(&out, 0);
+    text(&out.stdout)
+}
+
+#[test]
+fn who_cannot_be_looked_at_by_others_connects_too() {
+    for who in everyone() {
+        assert_eq!(comes_to(who, "undumpable"), "Success\n", "as {who:?}");
+    }
+}
+
+// Descriptors are copied from the thread group's leader, which is there no more.
+#[test]
+#[ignore = "no descriptor is copied from a leader that has ended"]
+fn a_thread_whose_leader_is_gone_connects_too() {
+    for who in everyone() {
+        assert_eq!(comes_to(who, "leader gone"), "Success\n", "as {who:?}");
+    }
+}
+
+// Descriptors are copied from the thread group's leader, whose numbers mean others.
+#[test]
+#[ignore = "a thread's own descriptors are taken for its leader's"]
+fn a_thread_with_descriptors_of_its_own_connects_its_own() {
+    for who in everyone() {
+        assert_eq!(comes_to(who, "own descriptors"), "Success\n", "as {who:?}");
+    }
+}
+
+// The superuser inside has no capabilities; the observer, which connects for it, has them.
+#[test]
+#[ignore = "a superuser's observer passes over permissions that bind the command"]
+fn permissions_hold_for_who_connects_by_another() {
+    if !support::is_root() {
+        return;
+    }
+    let scratch = bench();
+    let script = "tell(*[raw(stream().fileno(), unix(p + b'\\0')) for p in (b's/shut.sock', b's/closed/x.sock', b's/closed/absent')])";
+    scratch.dir("s/closed");
+    let sockets = ["s/shut.sock", "s/closed/x.sock"].map(|name| listen(&scratch.path(name)));
+    let give = "chown 65534 s/shut.sock s/closed s/closed/x.sock; chmod 700 s/shut.sock s/closed";
+    assert_status(&outside(Who::Me, &scratch.path(""), give), 0);
+    scratch.file("inside.py", &format!("{ANSWERS}{script}"));
+    let run = |settings: &str| {
+        let out = shell(
+            Who::Me,
+            &scratch,
+            settings,
+            "exec /usr/bin/python3 -B inside.py",
+        );
+        text(&out.stdout)
+    };
+    // So it is where the command connects by itself.
+    let own = run(r#"{"network": {"allowAllUnixSockets": true}}"#);
+    assert_eq!(own, "EACCES EACCES EACCES\n");
+    assert_eq!(sockets.each_ref().map(accepted), [0, 0]);
+    assert_eq!(run(&policy(r#""@/s""#)), own);
+    assert_eq!(sockets.each_ref().map(accepted), [0, 0]);
 }
