@@ -1580,3 +1580,76 @@ fn one_line_on_a_terminal_none_on_a_pipe_and_all_with_debug() {
         );
     }
 }
+
+// Opening what is there with O_CREAT, for reading, changes nothing, and goes through: so
+// does flock(1).
+#[test]
+#[ignore = "an open that may create is told as refused where the file is there, and it was not"]
+fn an_open_that_could_create_and_has_not_to_is_no_violation() {
+    let script = "/usr/bin/python3 -B call.py \"call('openat', HERE, b'o/f', CREATE)\"; flock o/f echo locked";
+    for who in everyone() {
+        let bench = Bench::new(who);
+        let (out, logged) = bench.run(POLICY, script);
+        assert_eq!(
+            text(&out.stdout),
+            "openat done\nlocked\n",
+            "{}",
+            text(&out.stderr)
+        );
+        assert!(logged.is_empty(), "as {who:?}: {:#?}", short(&logged));
+    }
+}
+
+// What lies in a hidden directory is not there for the command; the observer sees it, and
+// follows a link out of it.
+#[test]
+#[ignore = "a link in a hidden place is judged by where it leads"]
+fn a_link_in_a_hidden_place_is_hidden() {
+    for who in everyone() {
+        let bench = Bench::new(who);
+        for (link, to) in [("h/file", "../o/f"), ("h/directory", "../w")] {
+            std::os::unix::fs::symlink(to, bench.scratch.path(link)).unwrap();
+        }
+        let script = "cat h/file; echo x > h/directory/new; cat h/s";
+        let (_, logged) = bench.run(POLICY, script);
+        let targets: Vec<_> = logged.iter().map(|l| l["target"].clone()).collect();
+        let expected = ["@/h/file", "@/h/directory/new", "@/h/s"].map(|t| bench.full(t));
+        assert_eq!(targets, expected, "as {who:?}");
+    }
+}
+
+// The kind of what is there makes these fail anywhere.
+#[test]
+#[ignore = "what fails for the kind of the file is told as refused"]
+fn what_fails_by_the_kind_of_the_file_is_no_violation() {
+    let script = "call('openat', HERE, b'o/empty', WRITE); call('openat', HERE, b'o/f/', WRITE); call('unlinkat', HERE, b'o/empty', 0)\n\
+        call('unlinkat', HERE, b'o/f', 0x200); call('unlinkat', HERE, b'w/..', 0x200); call('truncate', b'o/empty', 0)";
+    for who in everyone() {
+        let bench = Bench::new(who);
+        let line = format!("/usr/bin/python3 -B call.py \"{script}\"");
+        let plain = support::outside(who, &bench.scratch.path(""), &line);
+        assert!(
+            !text(&plain.stdout).contains("done"),
+            "{}",
+            text(&plain.stdout)
+        );
+        let (_, logged) = bench.run(POLICY, &line);
+        assert!(logged.is_empty(), "as {who:?}: {:#?}", short(&logged));
+    }
+}
+
+// Where the command may make namespaces, what it sees is looked at only after its call.
+#[test]
+fn where_namespaces_are_allowed_what_is_refused_is_logged_too() {
+    let bench = Bench::new(Who::Nobody);
+    if !support::is_root() {
+        return;
+    }
+    let policy = POLICY.replacen('{', r#"{"allowNestedUserNamespaces": true, "#, 1);
+    let script =
+        "echo x > o/new; : > /dev/null; unshare -Ur sh -c 'echo x > o/other; : > /dev/null'";
+    let (out, logged) = bench.run(&policy, script);
+    let expected = ["@/o/new", "@/o/other"].map(|t| bench.full(t));
+    let targets: Vec<_> = logged.iter().map(|l| l["target"].clone()).collect();
+    assert_eq!(targets, expected, "{}", text(&out.stderr));
+}
