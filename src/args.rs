@@ -184,6 +184,8 @@ pub enum Stage {
         socket: i32,
         /// Memory file that holds what it sees by.
         policy: i32,
+        /// Memory file for what it must not leave unanswered.
+        notes: i32,
         /// bubblewrap's process.
         bubblewrap: i32,
     },
@@ -434,6 +436,7 @@ fn stage(parser: &mut lexopt::Parser) -> Result<Stage, String> {
         Some("observe") => Ok(Stage::Observe {
             socket: number()?,
             policy: number()?,
+            notes: number()?,
             bubblewrap: number()?,
         }),
         Some("guard") => Ok(Stage::Guard {

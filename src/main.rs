@@ -52,8 +52,9 @@ fn perform(action: Action) -> Result<u8, Error> {
         Action::Stage(Stage::Observe {
             socket,
             policy,
+            notes,
             bubblewrap,
-        }) => observe::serve(socket, policy, bubblewrap.unsigned_abs())
+        }) => observe::serve([socket, policy, notes], bubblewrap.unsigned_abs())
             .doing("observing")
             .map(|()| 0),
         Action::Explain(asked) => {

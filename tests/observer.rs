@@ -734,7 +734,6 @@ fn a_wrong_server_name_and_an_address_outside_are_logged_with_their_program() {
 // The observer looks for the program only after its call goes on, and many end right then:
 // such a line has an empty program, or what the process called itself.
 #[test]
-#[ignore = "the program of a caller that ends at once is not known"]
 fn a_program_that_ends_at_once_is_named_all_the_same() {
     let python = real("python3");
     let script = "
@@ -826,7 +825,6 @@ fn what_is_allowed_or_would_fail_anyway_is_not_logged() {
 
 // The observer looks these up as its own: its working directory, its descriptors.
 #[test]
-#[ignore = "/proc/self and /dev/fd are taken for the observer's own"]
 fn what_proc_self_leads_to_is_the_callers() {
     for who in everyone() {
         let bench = Bench::new(who);
@@ -869,7 +867,6 @@ fn reads_are_logged_only_where_the_settings_say_so() {
 // Opens are then all heard of, and those for writing are judged and told with the rest;
 // a removal or a new directory is not.
 #[test]
-#[ignore = "observing reads alone tells of opens for writing too"]
 fn writes_are_not_logged_where_only_reads_are_observed() {
     for who in everyone() {
         let bench = Bench::new(who);
@@ -1139,7 +1136,6 @@ fn pitfall_22_the_command_outlives_the_observer() {
 // What is between its being received and its being answered when the observer dies is
 // answered by nobody: the kernel gives it to no other listener.
 #[test]
-#[ignore = "a call that the observer has taken when it dies waits for ever"]
 fn pitfall_22_whenever_the_observer_dies_no_call_waits_for_ever() {
     for who in everyone() {
         let bench = Bench::new(who);
@@ -1584,7 +1580,6 @@ fn one_line_on_a_terminal_none_on_a_pipe_and_all_with_debug() {
 // Opening what is there with O_CREAT, for reading, changes nothing, and goes through: so
 // does flock(1).
 #[test]
-#[ignore = "an open that may create is told as refused where the file is there, and it was not"]
 fn an_open_that_could_create_and_has_not_to_is_no_violation() {
     let script = "/usr/bin/python3 -B call.py \"call('openat', HERE, b'o/f', CREATE)\"; flock o/f echo locked";
     for who in everyone() {
@@ -1603,7 +1598,6 @@ fn an_open_that_could_create_and_has_not_to_is_no_violation() {
 // What lies in a hidden directory is not there for the command; the observer sees it, and
 // follows a link out of it.
 #[test]
-#[ignore = "a link in a hidden place is judged by where it leads"]
 fn a_link_in_a_hidden_place_is_hidden() {
     for who in everyone() {
         let bench = Bench::new(who);
@@ -1620,7 +1614,6 @@ fn a_link_in_a_hidden_place_is_hidden() {
 
 // The kind of what is there makes these fail anywhere.
 #[test]
-#[ignore = "what fails for the kind of the file is told as refused"]
 fn what_fails_by_the_kind_of_the_file_is_no_violation() {
     let script = "call('openat', HERE, b'o/empty', WRITE); call('openat', HERE, b'o/f/', WRITE); call('unlinkat', HERE, b'o/empty', 0)\n\
         call('unlinkat', HERE, b'o/f', 0x200); call('unlinkat', HERE, b'w/..', 0x200); call('truncate', b'o/empty', 0)";

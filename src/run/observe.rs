@@ -16,28 +16,34 @@ use super::owner;
 use super::paths::path;
 use super::plan::machine;
 use super::sight::Sight;
-use super::unix::{Answer, Connects};
+use super::unix::{Answer, Connects, Tried};
 use super::witness::{self, LISTENER, WHO};
 use crate::emit::seccomp::{self, Machine};
-use crate::emit::watched::{self, Attempt, Intent, Subject, Watched};
+use crate::emit::watched::{self, Intent, Subject, Watched};
 use crate::limits::OBSERVED_BYTES;
 use crate::policy::explain::{self, Act, Decision};
+use crate::policy::files::parent;
 use crate::sys;
 use crate::sys::notify::{self, Notification};
 use crate::sys::process::Bound;
+use crate::sys::shared::Board;
 use crate::sys::sockets::{Readable, wait_either};
 use crate::violation::Kind;
 
-/// Plays the role until the supervisor closes `socket`; `policy` is a memory file. Both
-/// are inherited.
+/// Plays the role until the supervisor closes the socket; what it sees by and what it notes
+/// are memory files. All are inherited.
 ///
 /// # Errors
 /// The request is not one, or the kernel gives nothing to listen to.
-pub fn serve(socket: i32, policy: i32, bubblewrap: u32) -> io::Result<()> {
+pub fn serve([socket, policy, notes]: [i32; 3], bubblewrap: u32) -> io::Result<()> {
     let socket = sys::fd::inherited(socket)?;
     let sight = Sight::read(sys::fd::inherited(policy)?)?;
+    let board = Board::map(sys::fd::inherited(notes)?.as_fd())?;
     let machine = machine().ok_or(io::ErrorKind::Unsupported)?;
     sys::seccomp::no_new_privs()?;
+    // What binds the command binds what is done in its place. To look at it takes no
+    // capability: whoever made a user namespace has them all in it (user_namespaces(7)).
+    sys::process::drop_capabilities()?;
     sys::process::set_undumpable()?;
     sys::process::bound(Bound::Core, 0)?;
     let program = seccomp::only(machine, &sys::own_calls::observers());
@@ -46,6 +52,7 @@ pub fn serve(socket: i32, policy: i32, bubblewrap: u32) -> io::Result<()> {
     Observer {
         socket,
         sight,
+        board,
         machine,
         bubblewrap,
         listener: None,
@@ -58,6 +65,7 @@ pub fn serve(socket: i32, policy: i32, bubblewrap: u32) -> io::Result<()> {
 struct Observer {
     socket: OwnedFd,
     sight: Sight,
+    board: Board,
     machine: Machine,
     bubblewrap: u32,
     listener: Option<OwnedFd>,
@@ -81,7 +89,9 @@ impl Observer {
                 Readable::Over => self.listener = None,
             }
             if let Some(listener) = &self.listener {
-                self.connects.again(listener.as_fd())?;
+                if self.connects.again(listener.as_fd())? == Tried::Yes {
+                    self.board.waiting(self.connects.waiting());
+                }
             }
         }
     }
@@ -112,89 +122,107 @@ impl Observer {
         let Some(call) = notify::receive(listener.as_fd())? else {
             return Ok(());
         };
+        self.board.at_hand(Some((call.id, call.number)));
+        let done = self.answer(&call);
+        self.board.at_hand(None);
+        done
+    }
+
+    fn answer(&mut self, call: &Notification) -> io::Result<()> {
+        let Some(listener) = &self.listener else {
+            return Ok(());
+        };
         let Some(watched) = watched::find(self.machine, call.number) else {
             // The one call that is answered here.
-            return match self.connects.take(listener.as_fd(), &call, &self.sight)? {
+            let answer = self.connects.take(listener.as_fd(), call, &self.sight)?;
+            self.board.waiting(self.connects.waiting());
+            return match answer {
                 Answer::Given => Ok(()),
                 Answer::Denied(target) => {
-                    let rule = explain::NO_RULE;
-                    self.tell(Kind::Socket, &call, "connect", &target, rule)
+                    let words = ["connect", explain::NO_RULE];
+                    let message = message(Kind::Socket, call, words, &target);
+                    notify::answer(listener.as_fd(), call.id, notify::DENIED)?;
+                    sys::fd::send(self.socket.as_fd(), &message, &[])
                 }
             };
         };
-        let seen = self.look(&call, watched);
-        // Its caller does not wait for what follows.
+        // Before the call is made, for it may end its caller, or change what it is about.
+        let denied = judge(&mut self.known, &self.sight, self.machine, call, watched);
         if !notify::go_on(listener.as_fd(), call.id)? {
             return Ok(());
-        }
-        for (attempt, written) in seen {
-            self.judge(&call, watched.name, attempt, &written)?;
         }
         if watched.makes_links() {
             self.known.forget();
         }
+        for message in denied {
+            sys::fd::send(self.socket.as_fd(), &message, &[])?;
+        }
         Ok(())
     }
+}
 
-    /// Reads what the call is about, as long as its caller waits.
-    fn look(&self, call: &Notification, watched: &Watched) -> Vec<(Attempt, Written)> {
-        let how = watched.flags_at(&call.arguments).and_then(|at| {
-            let mut flags = [0; 8];
-            let read = notify::read_memory(call.thread, at, &mut flags).ok()?;
-            (read == flags.len()).then_some(u64::from_ne_bytes(flags))
-        });
-        let attempts = watched.attempts(self.machine, &call.arguments, how.unwrap_or(0));
-        let wanted = |attempt: &Attempt| match attempt.intent {
-            Intent::Write => true,
-            Intent::Read => self.sight.reads(),
+/// What there is to tell of a call that only goes on: its attempts that the policy
+/// denies, and that could come to something without the sandbox.
+fn judge(
+    known: &mut Known,
+    sight: &Sight,
+    machine: Machine,
+    call: &Notification,
+    watched: &Watched,
+) -> Vec<Vec<u8>> {
+    let how = watched.flags_at(&call.arguments).and_then(|at| {
+        let mut flags = [0; 8];
+        let read = notify::read_memory(call.thread, at, &mut flags).ok()?;
+        (read == flags.len()).then_some(u64::from_ne_bytes(flags))
+    });
+    let mut denied = Vec::new();
+    for attempt in watched.attempts(machine, &call.arguments, how.unwrap_or(0)) {
+        if !sight.looks_at(attempt.intent) {
+            continue;
+        }
+        let Some(written) = Written::read(call.thread, &attempt) else {
+            continue;
         };
-        let attempts = attempts.into_iter().filter(wanted);
-        let read = |attempt: Attempt| Some((attempt, Written::read(call.thread, &attempt)?));
-        attempts.filter_map(read).collect()
-    }
-
-    /// Tells of an attempt on the path `written`, if the policy denies it and it could
-    /// have come to something without the sandbox.
-    fn judge(
-        &mut self,
-        call: &Notification,
-        action: &str,
-        attempt: Attempt,
-        written: &Written,
-    ) -> io::Result<()> {
-        let Some(target) = self.known.target(written, attempt, &self.sight.files) else {
-            return Ok(());
-        };
+        let target = known.target(&written, attempt, &sight.files);
         let (act, kind) = match attempt.intent {
             Intent::Read => (Act::Read, Kind::Read),
             Intent::Write => (Act::Write, Kind::Write),
         };
-        let Decision::Denied(rule) = explain::file(&self.sight.files, act, &target) else {
-            return Ok(());
-        };
-        let there = fs::symlink_metadata(path(&target)).is_ok();
-        let matters = match attempt.subject {
-            Subject::Present => there,
-            Subject::Absent => !there,
-            Subject::Any => true,
-        };
-        if matters && self.sight.is_whole(call.thread) {
-            self.tell(kind, call, action, &target, &rule)?;
+        let verdict = target.map(|target| {
+            let decision = explain::file(&sight.files, act, &target);
+            (decision, target)
+        });
+        if let Some((Decision::Denied(rule), target)) = verdict {
+            if is_there(attempt.subject, &target) && sight.is_whole(call.thread) {
+                denied.push(message(kind, call, [watched.name, &rule], &target));
+            }
         }
-        Ok(())
     }
+    denied
+}
 
-    fn tell(
-        &self,
-        kind: Kind,
-        call: &Notification,
-        action: &str,
-        target: &[u8],
-        rule: &str,
-    ) -> io::Result<()> {
-        let program = owner::program(call.thread);
-        let mut message = witness::seen(kind, call.thread, [action, rule], target, &program);
-        message.truncate(OBSERVED_BYTES);
-        sys::fd::send(self.socket.as_fd(), &message, &[])
+/// Whether what a call is about is such as it wants.
+fn is_there(subject: Subject, target: &[u8]) -> bool {
+    let found = fs::symlink_metadata(path(target)).ok();
+    let above = || parent(target).is_some_and(|above| path(above).is_dir());
+    if found.is_none() && !above() {
+        // Nothing can be made in what is no directory.
+        return false;
     }
+    let directory = found.as_ref().is_some_and(fs::Metadata::is_dir);
+    match subject {
+        Subject::Present => found.is_some(),
+        Subject::File => found.is_some() && !directory,
+        Subject::Directory => directory,
+        Subject::Absent => found.is_none(),
+        Subject::NoDirectory => !directory,
+        Subject::Any => true,
+    }
+}
+
+fn message(kind: Kind, call: &Notification, words: [&str; 2], target: &[u8]) -> Vec<u8> {
+    let program = owner::program(call.thread);
+    let mut message = witness::seen(kind, call.thread, words, target, &program);
+    message.truncate(OBSERVED_BYTES);
+    message
 }

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 
 use super::launch::{list, unlist};
+use crate::emit::watched::Intent;
 use crate::parse::settings::{Looks, UnixSockets, UserNamespaces};
 use crate::policy::Policy;
 use crate::policy::explain::{self, Decision, Socket};
@@ -15,6 +16,7 @@ pub struct Sight {
     /// Files.
     pub files: Files,
     sockets: Vec<Socket>,
+    writes: Looks,
     reads: Looks,
     /// The command's root may be another than ours.
     roots: Looks,
@@ -42,6 +44,7 @@ impl Sight {
             .iter()
             .filter_map(|(_, rule, _)| Some(place(*rule)?.1));
         let looks = [
+            u8::from(policy.observed.writes == Looks::Yes),
             u8::from(policy.observed.reads == Looks::Yes),
             u8::from(policy.user_namespaces == UserNamespaces::Allowed),
         ];
@@ -107,14 +110,19 @@ impl Sight {
                 .zip(sockets)
                 .map(socket)
                 .collect::<Option<_>>()?,
-            reads: look(0),
-            roots: look(1),
+            writes: look(0),
+            reads: look(1),
+            roots: look(2),
         })
     }
 
-    /// Whether opens for reading are looked at.
-    pub fn reads(&self) -> bool {
-        self.reads == Looks::Yes
+    /// Whether attempts with this intent are looked at.
+    pub fn looks_at(&self, intent: Intent) -> bool {
+        let looks = match intent {
+            Intent::Write => self.writes,
+            Intent::Read => self.reads,
+        };
+        looks == Looks::Yes
     }
 
     /// Whether the command may connect to the Unix socket at `path`.

@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileTypeExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::owner;
 use super::sight::Sight;
@@ -21,28 +21,57 @@ use crate::sys::sockets::{self, ADDRESS_BYTES, Family, Named};
 pub enum Answer {
     /// It was answered, or will be.
     Given,
-    /// It was refused: it meant this socket.
+    /// It is to be refused: it meant this socket.
     Denied(Vec<u8>),
+}
+
+/// Whether it was time to try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tried {
+    /// It was.
+    Yes,
+    /// It was not.
+    No,
 }
 
 /// Connects that wait, because their sockets may.
 #[derive(Default)]
 pub struct Connects {
     waiting: Vec<Waiting>,
+    /// When they are tried again.
+    due: Option<Instant>,
 }
 
 struct Waiting {
     id: u64,
+    number: u32,
     socket: OwnedFd,
     to: To,
+    /// The socket's own bound (SO_SNDTIMEO), and what it ends with.
+    until: Option<Instant>,
+    late: i32,
 }
 
 /// Whereto a connect leads.
 enum To {
     /// This socket, which is tried again.
     Object(OwnedFd),
-    /// Somewhere else: it is under way.
-    Begun,
+    /// This address: it is under way.
+    Address(Vec<u8>),
+}
+
+impl To {
+    /// Tries to connect, without waiting; gives an errno, 0 for success.
+    fn connect(&self, socket: &OwnedFd) -> Option<i32> {
+        let tried = match self {
+            Self::Object(object) => sockets::connect_to(socket.as_fd(), object.as_fd()),
+            Self::Address(address) => sockets::connect(socket.as_fd(), address),
+        };
+        Some(match tried {
+            Ok(()) => 0,
+            Err(error) => error.raw_os_error().unwrap_or(notify::REFUSED),
+        })
+    }
 }
 
 /// An errno of the call's own, or of ours, which is no answer to it.
@@ -58,9 +87,16 @@ impl From<io::Error> for Failed {
 }
 
 impl Connects {
+    /// The calls that wait: ids and numbers.
+    pub fn waiting(&self) -> impl Iterator<Item = (u64, u32)> {
+        self.waiting.iter().map(|one| (one.id, one.number))
+    }
+
     /// How long to wait before those that wait are tried again.
     pub fn patience(&self) -> Option<Duration> {
-        (!self.waiting.is_empty()).then_some(CONNECT_AGAIN)
+        let left = |due: Instant| due.saturating_duration_since(Instant::now());
+        // The clock of a wait may be a little coarser.
+        self.due.map(|due| left(due) + Duration::from_millis(1))
     }
 
     /// Makes the connect(2) of `call`, or begins it.
@@ -74,7 +110,6 @@ impl Connects {
             Ok(None) => return Ok(Answer::Given),
             Ok(Some(errno)) | Err(Failed::With(errno)) => errno,
             Err(Failed::Denied(target)) => {
-                notify::answer(listener, call.id, notify::DENIED)?;
                 return Ok(Answer::Denied(target));
             }
         };
@@ -98,11 +133,15 @@ impl Connects {
         }
         let mut address = [0; ADDRESS_BYTES];
         let address = &mut address[..length];
-        if length > 0 && notify::read_memory(call.thread, at, address)? < length {
+        let read = match length {
+            0 => 0,
+            _ => notify::read_memory(call.thread, at, address).unwrap_or(0),
+        };
+        if read < length {
             return Err(Failed::With(notify::FAULT));
         }
-        let process = owner::group(call.thread).ok_or(Failed::With(notify::REFUSED))?;
-        let socket = notify::copy_descriptor(process, number)?;
+        let leader = || owner::group(call.thread);
+        let socket = notify::copy_descriptor(call.thread, leader, number)?;
         let object = match sockets::family(socket.as_fd())? {
             Family::Other => None,
             Family::Unix => Some(object(call.thread, address, sight)?),
@@ -111,61 +150,71 @@ impl Connects {
         if !notify::is_valid(listener, call.id) {
             return Ok(None);
         }
-        let tried = match &object {
-            Some(object) => sockets::connect_to(socket.as_fd(), object.as_fd()),
-            None => sockets::connect(socket.as_fd(), address),
-        };
-        let errno = match tried {
-            Ok(()) => return Ok(Some(0)),
-            Err(error) => error.raw_os_error().unwrap_or(notify::REFUSED),
-        };
         let to = match object {
-            Some(object) if errno == notify::AGAIN => To::Object(object),
-            None if errno == notify::UNDER_WAY => To::Begun,
-            _ => return Ok(Some(errno)),
+            Some(object) => To::Object(object),
+            None => To::Address(address.to_vec()),
         };
-        if !sockets::waits(socket.as_fd())? || self.waiting.len() >= WAITING_CONNECTS {
+        let mut errno = to.connect(&socket);
+        // What is near stands at once: the second call says so, as one that had waited.
+        let waits = sockets::waits(socket.as_fd())?;
+        if errno == Some(notify::UNDER_WAY) && waits {
+            errno = to.connect(&socket);
+        }
+        let errno = match errno {
+            Some(notify::AGAIN) => notify::AGAIN,
+            Some(notify::UNDER_WAY | notify::ALREADY) if waits => notify::UNDER_WAY,
+            errno => return Ok(errno),
+        };
+        if !waits || self.waiting.len() >= WAITING_CONNECTS {
             return Ok(Some(errno));
         }
+        let longest = sockets::longest_wait(socket.as_fd())?;
         self.waiting.push(Waiting {
             id: call.id,
+            number: call.number,
+            until: longest.map(|longest| Instant::now() + longest),
+            late: errno,
             socket,
             to,
         });
+        self.due
+            .get_or_insert_with(|| Instant::now() + CONNECT_AGAIN);
         Ok(None)
     }
 
-    /// Tries those that wait once more.
-    pub fn again(&mut self, listener: BorrowedFd<'_>) -> io::Result<()> {
-        let mut left = Vec::new();
-        for one in self.waiting.drain(..) {
-            let errno = match &one.to {
-                To::Begun => {
-                    sockets::connected(one.socket.as_fd()).unwrap_or(Some(notify::REFUSED))
-                }
-                To::Object(object) => {
-                    match sockets::connect_to(one.socket.as_fd(), object.as_fd()) {
-                        Ok(()) => Some(0),
-                        Err(e) if e.raw_os_error() == Some(notify::AGAIN) => None,
-                        Err(e) => Some(e.raw_os_error().unwrap_or(notify::REFUSED)),
-                    }
-                }
+    /// Tries those that wait once more, if it is time.
+    pub fn again(&mut self, listener: BorrowedFd<'_>) -> io::Result<Tried> {
+        let now = Instant::now();
+        if self.due.is_none_or(|due| now < due) {
+            return Ok(Tried::No);
+        }
+        for one in std::mem::take(&mut self.waiting) {
+            // The dead take no place in a listener's queue.
+            if !notify::is_valid(listener, one.id) {
+                continue;
+            }
+            let errno = match one.to.connect(&one.socket) {
+                Some(notify::AGAIN | notify::UNDER_WAY | notify::ALREADY) => None,
+                errno => errno,
             };
-            match errno {
+            let late = one.until.is_some_and(|until| until <= now);
+            match errno.or(late.then_some(one.late)) {
                 Some(errno) => {
                     notify::answer(listener, one.id, errno)?;
                 }
-                None if notify::is_valid(listener, one.id) => left.push(one),
-                None => {}
+                None => self.waiting.push(one),
             }
         }
-        self.waiting = left;
-        Ok(())
+        self.due = (!self.waiting.is_empty()).then(|| now + CONNECT_AGAIN);
+        Ok(Tried::Yes)
     }
 }
 
 /// The socket that `address` means to `thread`, if it may be connected to.
 fn object(thread: u32, address: &[u8], sight: &Sight) -> Result<OwnedFd, Failed> {
+    if address.len() > sockets::UNIX_ADDRESS_BYTES {
+        return Err(Failed::With(notify::INVALID));
+    }
     let path = match sockets::named(address) {
         Named::Path(path) => path,
         // Those of the host are another namespace's; what is made inside is not listed.

@@ -120,6 +120,7 @@ impl Watching {
             let _ = reactor.unwatch(witness.socket());
             if let Some(listener) = witness.listener() {
                 reactor.watch(listener, CALLS).doing(DOING)?;
+                witness.answer_what_was_left().doing(DOING)?;
             }
             self.alone = true;
         }

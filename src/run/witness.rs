@@ -9,11 +9,13 @@ use std::time::Instant;
 use super::sight::Sight;
 use crate::emit::watched;
 use crate::limits::{OBSERVED_BYTES, WITNESS};
+use crate::parse::settings::{Looks, UnixSockets};
 use crate::policy::Policy;
 use crate::reactor::token::Slot;
 use crate::sys;
 use crate::sys::notify;
 use crate::sys::process::Orphaned;
+use crate::sys::shared::{self, Board};
 use crate::violation::{Kind, Process};
 
 /// To the observer: the listener comes with it.
@@ -112,6 +114,10 @@ pub fn heard(message: &[u8]) -> Option<Heard> {
 pub struct Witness {
     child: Child,
     socket: OwnedFd,
+    /// What it has heard of and not answered.
+    board: Board,
+    /// Whether some calls are not only observed.
+    decides: Looks,
     /// Kept, for the case that the observer is gone.
     listener: Option<OwnedFd>,
     /// Refused connections whose owner was asked for, and until when they wait.
@@ -129,20 +135,27 @@ impl Witness {
         let (socket, theirs) = sys::fd::packet_pair()?;
         sys::fd::set_nonblocking(socket.as_fd())?;
         let sight = sys::fd::memfd(c"srt-sight", &Sight::encode(policy))?;
+        let page = shared::page()?;
+        let board = Board::map(page.as_fd())?;
         let mut helper = Command::new("/proc/self/exe");
         helper
             .args(["--stage", "observe"])
-            .args([&theirs, &sight].map(|fd| fd.as_raw_fd().to_string()))
+            .args([&theirs, &sight, &page].map(|fd| fd.as_raw_fd().to_string()))
             .arg(bubblewrap.to_string())
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        let kept = vec![theirs.as_raw_fd(), sight.as_raw_fd()];
+        let kept = [&theirs, &sight, &page].map(|fd| fd.as_raw_fd()).into();
         sys::process::confine_spawn(&mut helper, kept, Orphaned::Killed);
         Ok(Self {
             child: helper.spawn()?,
             socket,
+            board,
+            decides: match policy.unix_sockets {
+                UnixSockets::Listed => Looks::Yes,
+                UnixSockets::None | UnixSockets::All => Looks::No,
+            },
             listener: None,
             asked: Vec::new(),
             next: 0,
@@ -257,15 +270,42 @@ impl Witness {
     /// # Errors
     /// The listener is broken.
     pub fn answer_alone(&self) -> io::Result<()> {
+        let Some(listener) = self.listener() else {
+            return Ok(());
+        };
+        match notify::receive(listener)? {
+            Some(call) => self.answer(call.id, call.number),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for all that it had heard of when it ended: the kernel tells nobody else.
+    ///
+    /// # Errors
+    /// The listener is broken.
+    pub fn answer_what_was_left(&self) -> io::Result<()> {
+        for (id, number) in self.board.read() {
+            self.answer(id, number)?;
+        }
+        // It may have ended before it could note a call: ids are counted (linux/seccomp.h).
+        // Which call that is, nobody knows; one that it had not heard of is not answered so.
+        let (Some(listener), Some(last)) = (self.listener(), self.board.last()) else {
+            return Ok(());
+        };
+        match self.decides {
+            Looks::No => notify::go_on(listener, last.wrapping_add(1)).map(drop),
+            Looks::Yes => notify::answer(listener, last.wrapping_add(1), notify::REFUSED).map(drop),
+        }
+        .or_else(notify::not_heard)
+    }
+
+    fn answer(&self, id: u64, number: u32) -> io::Result<()> {
         let (Some(listener), Some(machine)) = (self.listener(), super::plan::machine()) else {
             return Ok(());
         };
-        let Some(call) = notify::receive(listener)? else {
-            return Ok(());
-        };
-        match watched::find(machine, call.number) {
-            Some(_) => notify::go_on(listener, call.id),
-            None => notify::answer(listener, call.id, notify::DENIED),
+        match watched::find(machine, number) {
+            Some(_) => notify::go_on(listener, id),
+            None => notify::answer(listener, id, notify::DENIED),
         }
         .map(drop)
     }

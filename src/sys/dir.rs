@@ -41,15 +41,44 @@ pub fn open_directory(above: Option<BorrowedFd<'_>>, name: &[u8]) -> io::Result<
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
+/// Whether /proc's links to open objects are followed (proc(5)): to another process they
+/// lead elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MagicLinks {
+    /// They are.
+    Followed,
+    /// They are an error.
+    Refused,
+}
+
 /// Where what `path` names lies, its symbolic links resolved by the kernel.
-pub fn real_path(path: &[u8]) -> io::Result<Vec<u8>> {
+pub fn real_path(path: &[u8], links: MagicLinks) -> io::Result<Vec<u8>> {
     let path = c_string(path)?;
-    let flags = libc::O_PATH | libc::O_CLOEXEC;
-    // SAFETY: `path` is a valid C string for the length of the call.
-    let raw = cerr(unsafe { libc::openat(libc::AT_FDCWD, path.as_ptr(), flags) })?;
+    // SAFETY: an open_how of zeroes is a valid one that asks for nothing.
+    let mut how: libc::open_how = unsafe { zeroed() };
+    how.flags = (libc::O_PATH | libc::O_CLOEXEC) as u64;
+    if links == MagicLinks::Refused {
+        how.resolve = libc::RESOLVE_NO_MAGICLINKS;
+    }
+    path_of(open_how(&path, &how)?.as_fd())
+}
+
+/// openat2(2), from the root.
+fn open_how(path: &CString, how: &libc::open_how) -> io::Result<OwnedFd> {
+    // SAFETY: `path` is a valid C string and `how` an open_how of the size that is
+    // said, both for the length of the call.
+    let raw = cerr(unsafe {
+        libc::syscall(
+            libc::SYS_openat2,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            ptr::from_ref(how),
+            size_of::<libc::open_how>(),
+        )
+    })?;
+    let raw = RawFd::try_from(raw).map_err(|_| io::ErrorKind::InvalidData)?;
     // SAFETY: the kernel has just made this descriptor and nobody else owns it.
-    let object = unsafe { OwnedFd::from_raw_fd(raw) };
-    path_of(object.as_fd())
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
 /// Where an open object lies (proc(5), `/proc/self/fd`).
@@ -153,20 +182,7 @@ pub fn pin_down(path: &[u8]) -> io::Result<OwnedFd> {
     let mut how: libc::open_how = unsafe { zeroed() };
     how.flags = (libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC) as u64;
     how.resolve = libc::RESOLVE_NO_SYMLINKS;
-    // SAFETY: `path` is a valid C string and `how` an open_how of the size that is
-    // said, both for the length of the call.
-    let raw = cerr(unsafe {
-        libc::syscall(
-            libc::SYS_openat2,
-            libc::AT_FDCWD,
-            path.as_ptr(),
-            ptr::from_ref(&how),
-            size_of::<libc::open_how>(),
-        )
-    })?;
-    let raw = RawFd::try_from(raw).map_err(|_| io::ErrorKind::InvalidData)?;
-    // SAFETY: the kernel has just made this descriptor and nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+    open_how(&path, &how)
 }
 
 /// Whether an open object is the root of a mount.

@@ -15,6 +15,7 @@ pub mod notify;
 pub mod own_calls;
 pub mod process;
 pub mod seccomp;
+pub mod shared;
 pub mod signal;
 pub mod sockets;
 pub mod streams;

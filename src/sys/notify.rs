@@ -24,6 +24,8 @@ pub const FAULT: i32 = libc::EFAULT;
 pub const NOBODY: i32 = libc::ECONNREFUSED;
 /// EAGAIN: a listener has no room now.
 pub const AGAIN: i32 = libc::EAGAIN;
+/// EALREADY: a connect has not ended.
+pub const ALREADY: i32 = libc::EALREADY;
 /// EINPROGRESS: a connect has begun.
 pub const UNDER_WAY: i32 = libc::EINPROGRESS;
 
@@ -127,6 +129,14 @@ fn send(listener: BorrowedFd<'_>, id: u64, error: i32, flags: u32) -> io::Result
     }
 }
 
+/// No fault, if an answer was to a call that nobody has received yet.
+pub fn not_heard(error: io::Error) -> io::Result<()> {
+    match error.raw_os_error() {
+        Some(libc::EINPROGRESS) => Ok(()),
+        _ => Err(error),
+    }
+}
+
 /// Whether the caller still waits: what was read from its thread's number was its own.
 pub fn is_valid(listener: BorrowedFd<'_>, id: u64) -> bool {
     // SAFETY: `id` is valid for the kernel to read.
@@ -172,13 +182,35 @@ pub fn read_memory(thread: u32, address: u64, buffer: &mut [u8]) -> io::Result<u
     Ok(read.unsigned_abs())
 }
 
-/// A copy of a process's descriptor, for the same open object (pidfd_getfd(2), Linux 5.6).
-/// `process` is a thread group's leader.
-pub fn copy_descriptor(process: u32, number: i32) -> io::Result<OwnedFd> {
-    let owner = super::process::pidfd(process)?;
+/// PIDFD_THREAD (pidfd_open(2), Linux 6.9).
+const PIDFD_THREAD: libc::c_uint = libc::O_EXCL as libc::c_uint;
+
+/// A copy of a thread's descriptor, for the same open object (pidfd_getfd(2), Linux 5.6).
+/// Where the kernel knows no threads, it is that of their `leader`: the same, but for a
+/// thread with descriptors of its own.
+pub fn copy_descriptor(
+    thread: u32,
+    leader: impl Fn() -> Option<u32>,
+    number: i32,
+) -> io::Result<OwnedFd> {
+    let open = |number: u32, flags: libc::c_uint| {
+        // SAFETY: takes integers only.
+        cerr(unsafe { libc::syscall(libc::SYS_pidfd_open, number as libc::pid_t, flags) })
+    };
+    let owner = match open(thread, PIDFD_THREAD) {
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
+            open(leader().ok_or(io::ErrorKind::NotFound)?, 0)
+        }
+        other => other,
+    }?;
+    let owned = |raw: libc::c_long| -> io::Result<OwnedFd> {
+        let raw = RawFd::try_from(raw).map_err(|_| io::ErrorKind::InvalidData)?;
+        // SAFETY: the kernel has just made it, close-on-exec.
+        Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+    };
+    let owner = owned(owner)?;
     // SAFETY: takes integers only.
-    let raw = cerr(unsafe { libc::syscall(libc::SYS_pidfd_getfd, owner.as_raw_fd(), number, 0) })?;
-    let raw = RawFd::try_from(raw).map_err(|_| io::ErrorKind::InvalidData)?;
-    // SAFETY: the kernel has just made it, close-on-exec.
-    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+    owned(cerr(unsafe {
+        libc::syscall(libc::SYS_pidfd_getfd, owner.as_raw_fd(), number, 0)
+    })?)
 }

@@ -50,6 +50,7 @@ const OBSERVING: &[c_long] = &[
     libc::SYS_pidfd_open,
     libc::SYS_pidfd_getfd,
     libc::SYS_connect,
+    libc::SYS_setitimer,
     libc::SYS_getsockopt,
     libc::SYS_setsockopt,
     libc::SYS_brk,

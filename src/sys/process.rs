@@ -125,11 +125,14 @@ pub fn kill_and_wait(pid: Pid, still: impl Fn() -> bool) -> io::Result<bool> {
 /// The last capability number that is asked about; a kernel knows fewer.
 const CAPABILITIES: libc::c_ulong = 63;
 
+/// _LINUX_CAPABILITY_VERSION_3 (linux/capability.h).
+const VERSION_3: u32 = 0x2008_0522;
+
 /// Whether this process has no capability, and none that an exec could give it: in its
 /// permitted, effective and inheritable sets, and in its bounding set (capabilities(7)).
 pub fn has_no_capabilities() -> io::Result<bool> {
-    // _LINUX_CAPABILITY_VERSION_3 and this process; then three words, twice.
-    let header: [u32; 2] = [0x2008_0522, 0];
+    // The version and this process; then three words, twice.
+    let header: [u32; 2] = [VERSION_3, 0];
     let mut sets = [0u32; 6];
     // SAFETY: header and sets have the layout of version 3, and outlive the call.
     cerr(unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), sets.as_mut_ptr()) })?;
@@ -147,6 +150,15 @@ pub fn has_no_capabilities() -> io::Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// Gives up every capability of this process for good, once `no_new_privs` is set: its
+/// permitted, effective and inheritable sets (capset(2)).
+pub fn drop_capabilities() -> io::Result<()> {
+    let header: [u32; 2] = [VERSION_3, 0];
+    let sets = [0u32; 6];
+    // SAFETY: header and sets have the layout of version 3, and outlive the call.
+    cerr(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) }).map(drop)
 }
 
 /// What a process may be bounded by (getrlimit(2)).

@@ -3,13 +3,16 @@
 use std::io;
 use std::mem::{offset_of, size_of, zeroed};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::ptr;
+use std::time::Duration;
 
 use super::cerr;
 use super::dir::c_string;
 
 /// Longest address of a socket (`struct sockaddr_storage`).
 pub const ADDRESS_BYTES: usize = size_of::<libc::sockaddr_storage>();
+
+/// Longest address of a Unix socket (unix(7)).
+pub const UNIX_ADDRESS_BYTES: usize = size_of::<libc::sockaddr_un>();
 
 /// What an address says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,16 +75,13 @@ fn option<T: Copy + Default>(socket: BorrowedFd<'_>, name: libc::c_int) -> io::R
     Ok(value)
 }
 
-/// Longest that one try waits, in microseconds: the kernel rounds it up to a tick.
-const PATIENCE: libc::suseconds_t = 1000;
-
-/// Connects without waiting for long, also where the socket may block: SO_SNDTIMEO,
-/// which bounds connect(2), is lowered meanwhile. The flag O_NONBLOCK would be seen by all
-/// that share the socket.
+/// Connects without waiting, also where the socket may: O_NONBLOCK is set meanwhile. Others
+/// who hold the socket may take it away again: a timer ends the wait then (EINTR), which is
+/// as good as a connect that has begun.
 pub fn connect(socket: BorrowedFd<'_>, address: &[u8]) -> io::Result<()> {
-    let before: [libc::time_t; 2] = option(socket, libc::SO_SNDTIMEO)?;
-    let short: [libc::time_t; 2] = [0, PATIENCE];
-    set_timeout(socket, &short)?;
+    let before = flags(socket)?;
+    set_flags(socket, before | libc::O_NONBLOCK)?;
+    let _ticks = Ticks::start()?;
     // SAFETY: `address` is valid for the kernel to read, for as many bytes as said.
     let done = cerr(unsafe {
         libc::connect(
@@ -90,22 +90,81 @@ pub fn connect(socket: BorrowedFd<'_>, address: &[u8]) -> io::Result<()> {
             address.len() as libc::socklen_t,
         )
     });
-    set_timeout(socket, &before)?;
-    done.map(drop)
+    set_flags(socket, before)?;
+    match done {
+        Err(e) if e.kind() == io::ErrorKind::Interrupted => {
+            Err(io::Error::from_raw_os_error(libc::EAGAIN))
+        }
+        other => other.map(drop),
+    }
 }
 
-fn set_timeout(socket: BorrowedFd<'_>, timeout: &[libc::time_t; 2]) -> io::Result<()> {
-    // SAFETY: `timeout` has the layout of a timeval: two words.
+/// Time after which a call that waits is interrupted, again and again.
+const TICK: libc::suseconds_t = 10_000;
+
+/// A running timer, whose signal does nothing but interrupt (setitimer(2)).
+struct Ticks;
+
+impl Ticks {
+    fn start() -> io::Result<Self> {
+        extern "C" fn nothing(_: libc::c_int) {}
+        // SAFETY: a sigaction of zeroes is a valid one: no flags, and so no restart of the
+        // call that is interrupted.
+        let mut action: libc::sigaction = unsafe { zeroed() };
+        action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;
+        // SAFETY: `action` is valid, and its handler does nothing.
+        cerr(unsafe { libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut()) })?;
+        set_timer(TICK)?;
+        Ok(Self)
+    }
+}
+
+impl Drop for Ticks {
+    fn drop(&mut self) {
+        // A timer that cannot be stopped interrupts what is begun anew.
+        let _ = set_timer(0);
+    }
+}
+
+fn set_timer(micros: libc::suseconds_t) -> io::Result<()> {
+    let span = libc::timeval {
+        tv_sec: 0,
+        tv_usec: micros,
+    };
+    let timer = libc::itimerval {
+        it_interval: span,
+        it_value: span,
+    };
+    // SAFETY: `timer` is valid for the kernel to read.
     cerr(unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_SNDTIMEO,
-            ptr::from_ref(timeout).cast(),
-            size_of::<libc::timeval>() as libc::socklen_t,
+        libc::syscall(
+            libc::SYS_setitimer,
+            libc::ITIMER_REAL,
+            &raw const timer,
+            std::ptr::null_mut::<libc::itimerval>(),
         )
     })
     .map(drop)
+}
+
+fn flags(socket: BorrowedFd<'_>) -> io::Result<libc::c_int> {
+    // SAFETY: F_GETFL takes no argument and touches no memory.
+    cerr(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_GETFL) })
+}
+
+fn set_flags(socket: BorrowedFd<'_>, flags: libc::c_int) -> io::Result<()> {
+    // SAFETY: F_SETFL takes an int and touches no memory.
+    cerr(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_SETFL, flags) }).map(drop)
+}
+
+/// Longest that a connect may wait by the socket's own word (SO_SNDTIMEO, socket(7)).
+pub fn longest_wait(socket: BorrowedFd<'_>) -> io::Result<Option<Duration>> {
+    // A timeval: two words.
+    let [seconds, micros]: [libc::time_t; 2] = option(socket, libc::SO_SNDTIMEO)?;
+    let seconds = u64::try_from(seconds).unwrap_or(0);
+    let micros = u64::try_from(micros).unwrap_or(0);
+    let longest = Duration::from_secs(seconds) + Duration::from_micros(micros);
+    Ok((!longest.is_zero()).then_some(longest))
 }
 
 const _: () = assert!(size_of::<libc::timeval>() == size_of::<[libc::time_t; 2]>());
@@ -120,23 +179,7 @@ pub fn connect_to(socket: BorrowedFd<'_>, object: BorrowedFd<'_>) -> io::Result<
 
 /// Whether a socket's holders want no call on it to wait (O_NONBLOCK).
 pub fn waits(socket: BorrowedFd<'_>) -> io::Result<bool> {
-    // SAFETY: F_GETFL takes no argument and touches no memory.
-    let flags = cerr(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_GETFL) })?;
-    Ok(flags & libc::O_NONBLOCK == 0)
-}
-
-/// How a connect that was begun has ended; `None` if it has not.
-pub fn connected(socket: BorrowedFd<'_>) -> io::Result<Option<i32>> {
-    let mut entry = libc::pollfd {
-        fd: socket.as_raw_fd(),
-        events: libc::POLLOUT,
-        revents: 0,
-    };
-    // SAFETY: `entry` is one entry, as said.
-    match cerr(unsafe { libc::poll(&raw mut entry, 1, 0) })? {
-        0 => Ok(None),
-        _ => option::<libc::c_int>(socket, libc::SO_ERROR).map(Some),
-    }
+    Ok(flags(socket)? & libc::O_NONBLOCK == 0)
 }
 
 /// Opens what `path` is inside `root`, whose links lead nowhere else (openat2(2),
@@ -147,26 +190,38 @@ pub fn open_inside(root: BorrowedFd<'_>, path: &[u8]) -> io::Result<OwnedFd> {
     let mut how: libc::open_how = unsafe { zeroed() };
     how.flags = (libc::O_PATH | libc::O_CLOEXEC) as u64;
     how.resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
-    // SAFETY: `path` and `how` are valid for the length of the call, and the size is so.
-    let raw = cerr(unsafe {
-        libc::syscall(
-            libc::SYS_openat2,
-            root.as_raw_fd(),
-            path.as_ptr(),
-            &raw const how,
-            size_of::<libc::open_how>(),
-        )
-    })?;
+    let mut tries = 0;
+    let raw = loop {
+        // SAFETY: `path` and `how` are valid for the length of the call, and the size is so.
+        let opened = cerr(unsafe {
+            libc::syscall(
+                libc::SYS_openat2,
+                root.as_raw_fd(),
+                path.as_ptr(),
+                &raw const how,
+                size_of::<libc::open_how>(),
+            )
+        });
+        tries += 1;
+        match opened {
+            // Somebody has mounted or moved something, anywhere, and a `..` is in doubt.
+            Err(e) if e.raw_os_error() == Some(libc::EAGAIN) && tries < TRIES => {}
+            other => break other?,
+        }
+    };
     let raw = RawFd::try_from(raw).map_err(|_| io::ErrorKind::InvalidData)?;
     // SAFETY: the kernel has just made it, and nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
+/// Most tries of an openat2(2) that was not sure.
+const TRIES: usize = 1000;
+
 /// Waits until one of these is readable, at most `longest`; says which are (poll(2)).
 pub fn wait_either(
     one: BorrowedFd<'_>,
     other: Option<BorrowedFd<'_>>,
-    longest: Option<std::time::Duration>,
+    longest: Option<Duration>,
 ) -> io::Result<[Readable; 2]> {
     let entry = |fd: Option<BorrowedFd<'_>>| libc::pollfd {
         // A negative one is passed over.
