@@ -139,6 +139,10 @@ pub const BWRAP_WORDS: usize = 4096;
 /// Longest line of the log: what a pipe takes whole (PIPE_BUF, pipe(7)).
 pub const LOG_LINE_BYTES: usize = 4096;
 
+/// Most lines of one run's log; what is beyond them is counted. A command that tries ever
+/// new things does not fill the disk.
+pub const LOG_LINES: u64 = 50_000;
+
 /// Longest message of the observer: two paths and a rule.
 pub const OBSERVED_BYTES: usize = 3 * 4096;
 

@@ -215,6 +215,7 @@ fn the_rule_that_decides_is_named() {
     let scratch = Scratch::new();
     scratch.dir("out/kept");
     scratch.file("secret/key", "k");
+    let _socket = UnixListener::bind(scratch.path("s")).unwrap();
     let policy = scratch.policy(
         r#"{"filesystem": {"allowWrite": ["@", "@/out"], "denyWrite": ["@/out/kept"], "denyRead": ["@/secret"]},
             "network": {"allowedDomains": ["*.ok.test"], "deniedDomains": ["bad.ok.test"],

@@ -1,9 +1,9 @@
 //! What of the rules cannot be had on this host, and what of them does nothing.
 
 use super::facts::{Facts, Host, Link, Place, Resolved, Stream, User};
-use super::files::{Access, FRESH, Files, Rule, covers};
+use super::files::{Access, Entry, FRESH, Files, Kind, Rule, covers, parent};
 use super::{denies, entries, guarantees, shown};
-use crate::parse::settings::{Resource, Settings, UserNamespaces};
+use crate::parse::settings::{Resource, Settings, UnixSockets, UserNamespaces};
 
 /// What the kernel does not do for the superuser.
 pub(super) fn superuser(settings: &Settings, host: &Host) -> Vec<String> {
@@ -144,4 +144,88 @@ pub(super) fn without_effect(resolved: &Resolved, files: &Files, notes: &mut Vec
         )),
         Place::Exists { .. } => {}
     }
+}
+
+/// Whether the command could put something else where `place` is, or will be.
+fn is_replaceable(place: &Place, files: &Files) -> bool {
+    let writable = |path: &[u8]| files.access(path) == Access::Write;
+    match place {
+        Place::Exists { path, .. } => parent(path).is_some_and(writable) || writable(path),
+        Place::Absent { above, .. } | Place::Unseen { above, .. } => writable(above),
+    }
+}
+
+/// Unix sockets that are reached by name: the command must not be able to put others in
+/// their places. A socket that is there is held there, by a mount on itself.
+pub(super) fn sockets(settings: &Settings, facts: &Facts, files: &mut Files) -> Vec<String> {
+    let mut problems = Vec::new();
+    let nested = settings.user_namespaces == UserNamespaces::Allowed;
+    if nested && settings.network.unix_sockets == UnixSockets::Listed {
+        problems.push(
+            "network.allowUnixSockets: with allowNestedUserNamespaces the command could mount another socket in \
+             the place of one that is listed: remove one of the two"
+                .into(),
+        );
+    }
+    for resolved in facts.sockets.iter().chain(&facts.mitm) {
+        let key = &resolved.key;
+        if let Some(link) = resolved
+            .links
+            .iter()
+            .find(|l| files.lies_in_writable(&l.path))
+        {
+            problems.push(format!(
+                "{key}: leads on by the symbolic link {}, which lies where the command may write: name what it \
+                 leads to",
+                shown(&link.path)
+            ));
+        }
+        // What is made inside may be listed. But a name there stands for every socket that
+        // can be moved there: where others keep theirs, and where srt itself connects, that
+        // is too many.
+        let mitm = facts.mitm.as_ref().is_some_and(|m| m.key == *key);
+        let shared = |path: &[u8]| mitm || facts.shared.iter().any(|at| covers(at, path));
+        match &resolved.place {
+            place if !is_replaceable(place, files) => {}
+            Place::Exists {
+                path,
+                kind: Kind::File,
+                ..
+            } => files.add(Entry {
+                path: path.clone(),
+                kind: Kind::File,
+                hold: None,
+                rule: Rule::Protected,
+                origin: key.clone(),
+            }),
+            Place::Exists { path, .. } | Place::Absent { wanted: path, .. } if shared(path) => {
+                problems.push(format!(
+                    "{key}: {} lies where the command may write, and so may be any socket that it moves there: \
+                     let the socket be there beforehand, or elsewhere",
+                    shown(path)
+                ));
+            }
+            Place::Exists { .. } | Place::Absent { .. } | Place::Unseen { .. } => {}
+        }
+    }
+    problems
+}
+
+/// bubblewrap is run outside the sandbox: nobody inside may have made it.
+pub(super) fn program(facts: &Facts, files: &Files) -> Vec<String> {
+    let planted = |resolved: &&Resolved| {
+        let mut links = resolved.links.iter();
+        is_replaceable(&resolved.place, files) || links.any(|l| files.lies_in_writable(&l.path))
+    };
+    let problem = |resolved: &Resolved| {
+        format!(
+            "{}: lies where the command may write, which could have put another program there: set bwrapPath to \
+             one that lies elsewhere, or deny writing there (filesystem.denyWrite)",
+            resolved.key
+        )
+    };
+    let own = facts.own_bubblewrap.iter();
+    // Whoever gives the superuser's command the whole file system gives it that as well.
+    let all = facts.host.user == User::Superuser && files.access(b"/") == Access::Write;
+    own.filter(|_| !all).filter(planted).map(problem).collect()
 }

@@ -14,6 +14,14 @@ pub struct Facts {
     /// Every Unix socket that the settings list, resolved; what its rule says has no
     /// meaning.
     pub sockets: Vec<Resolved>,
+    /// Places that may be written and hold what others than the command make: those where
+    /// every user may, the home directory, the root.
+    pub shared: Vec<Vec<u8>>,
+    /// `network.mitmProxy.socketPath`, resolved; its rule has no meaning either.
+    pub mitm: Option<Resolved>,
+    /// bubblewrap, resolved, under the name that it was found by, if it is this user's own:
+    /// then a command of this user's may have made it.
+    pub own_bubblewrap: Option<Resolved>,
     /// Always-denied names below writable roots, there or not.
     pub found: Vec<Found>,
     /// Entries in each directory in which a glob of a deny list has matched.

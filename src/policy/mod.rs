@@ -204,6 +204,8 @@ impl Policy {
             ));
         }
         problems.extend(checks::superuser(settings, &facts.host));
+        problems.extend(checks::sockets(settings, facts, &mut files));
+        problems.extend(checks::program(facts, &files));
         problems.extend(checks::streams(settings, &facts.host, &files));
         problems.extend(guarantees::missing(settings, &facts.host));
         if !problems.is_empty() {

@@ -27,6 +27,7 @@ pub fn explain(asked: &Explain) -> Result<(String, u8), Error> {
     let own = Own {
         temporary: temporary.inner(),
         private: &[Some(temporary.path())],
+        bubblewrap: None,
         log: None,
     };
     let facts = facts::facts(&loaded, &directory, &own)?;

@@ -29,6 +29,8 @@ pub struct Own<'a> {
     pub temporary: &'a Path,
     /// Directories that the command must not write, whatever covers them.
     pub private: &'a [Option<&'a Path>],
+    /// The bubblewrap that will run.
+    pub bubblewrap: Option<&'a Path>,
     /// The log, which is not to be rewritten.
     pub log: Option<&'a Path>,
 }
@@ -65,6 +67,30 @@ pub fn facts(loaded: &Loaded, directory: &Path, own: &Own<'_>) -> Result<Facts, 
             let socket = resolved(&entry.key, Rule::Pinned, found);
             facts.sockets.push(socket);
         }
+    }
+    let home = home().and_then(|home| fs::canonicalize(home).ok());
+    let home = home.map(|home| home.into_os_string().into_vec());
+    let written = facts.rules.iter().filter(|r| r.rule == Rule::AllowWrite);
+    let shared = written.filter_map(|r| match &r.place {
+        Place::Exists { path, .. } => Some(path),
+        Place::Absent { .. } | Place::Unseen { .. } => None,
+    });
+    let everyones =
+        |path: &&Vec<u8>| is_everyones(path) || home.as_ref().is_some_and(|h| covers(path, h));
+    facts.shared = shared.filter(everyones).cloned().collect();
+    let place = |key: &str, path: &[u8]| {
+        let found = resolve(path).map_err(|e| Error::Policy(vec![format!("{key}: {e}")]))?;
+        Ok::<_, Error>(resolved(key, Rule::Pinned, found))
+    };
+    if let Some(mitm) = &loaded.settings.network.mitm {
+        let socket = place("network.mitmProxy.socketPath", mitm.socket.as_bytes())?;
+        facts.mitm = Some(socket);
+    }
+    if let Some(bwrap) = own.bubblewrap {
+        let key = format!("bubblewrap ({})", bwrap.display());
+        let owned = fs::metadata(bwrap).is_ok_and(|found| found.uid() == sys::host::uid());
+        let found = place(&key, bwrap.as_os_str().as_bytes())?;
+        facts.own_bubblewrap = owned.then_some(found);
     }
     search(loaded, directory, &globs, &mut facts)?;
     Ok(facts)
@@ -149,6 +175,7 @@ fn own_files(loaded: &Loaded, own: &Own<'_>, facts: &mut Facts) -> Result<(), Er
     let files = [
         (loaded.looked_for.as_deref(), "the settings file"),
         (program.as_deref(), "the srt program"),
+        (own.bubblewrap, "bubblewrap"),
         (own.log, "the log"),
     ];
     let files = files.into_iter().filter_map(|(p, what)| Some((p?, what)));

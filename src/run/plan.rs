@@ -214,6 +214,7 @@ fn decide(
     let own = Own {
         temporary: temporary.inner(),
         private: &[Some(temporary.path()), index.as_ref().ok().map(Index::path)],
+        bubblewrap: Some(bwrap),
         log: log.and_then(|log| log.path.as_deref()),
     };
     let problems = |problems| match &loaded.file {

@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -14,6 +15,7 @@ use super::plan::Plan;
 use super::probe::home;
 use crate::args::{Afterwards, LogTo, Run, Verbosity};
 use crate::error::Error;
+use crate::limits::LOG_LINES;
 use crate::parse::json::{self, Node};
 use crate::policy::network::Reason;
 use crate::sys;
@@ -27,6 +29,7 @@ pub struct Log {
     file: File,
     /// The file, where it has a name: the command must not write it.
     pub path: Option<PathBuf>,
+    lines: u64,
     lost: u64,
 }
 
@@ -47,33 +50,46 @@ impl Log {
                 (taken.map_err(failed(format!("--log-fd {number}")))?, None)
             }
             LogTo::File(name) => {
-                let open = || -> io::Result<(OwnedFd, PathBuf)> {
-                    // A pipe without a reader is an error, and one that is full loses lines.
-                    let file = File::options()
-                        .append(true)
-                        .create(true)
-                        .mode(0o600)
-                        .custom_flags(sys::fd::NONBLOCKING)
-                        .open(name)?;
-                    Ok((file.into(), fs::canonicalize(name)?))
-                };
                 let what = format!("--log {}", Path::new(name).display());
-                let (file, path) = open().map_err(failed(what))?;
+                let (file, path) = named(name).map_err(failed(what))?;
                 (file, Some(path))
             }
         };
         Ok(Self {
             file: File::from(file),
             path,
+            lines: 0,
             lost: 0,
         })
     }
 
     fn write(&mut self, line: &str) {
-        let whole = sys::fd::takes_writes(self.file.as_fd())
+        self.lines += 1;
+        let whole = self.lines <= LOG_LINES
+            && sys::fd::takes_writes(self.file.as_fd())
             && matches!(self.file.write(line.as_bytes()), Ok(n) if n == line.len());
         self.lost += u64::from(!whole);
     }
+}
+
+/// Opens a log by its name, which nothing that a sandboxed command may have planted can
+/// lead elsewhere: no symbolic link is followed, and the file has no other name.
+fn named(name: &OsString) -> io::Result<(OwnedFd, PathBuf)> {
+    let path = std::path::absolute(name)?;
+    let file = sys::dir::open_log(path.as_os_str().as_bytes()).map_err(|e| {
+        if sys::dir::is_loop(&e) {
+            io::Error::other("goes through a symbolic link: name the place that it leads to")
+        } else {
+            e
+        }
+    })?;
+    let found = File::from(file.try_clone()?).metadata()?;
+    if found.is_file() && found.nlink() != 1 {
+        return Err(io::Error::other(
+            "has another name (a hard link), by which it could be rewritten",
+        ));
+    }
+    Ok((file, path))
 }
 
 /// The refusals of a run.

@@ -81,6 +81,30 @@ fn open_how(path: &CString, how: &libc::open_how) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
+/// Opens a file for appending, and makes it (mode 0600) if it is not there; through no
+/// symbolic link, and for no wait: a pipe without a reader is an error, and one that is full
+/// takes nothing (openat2(2), `RESOLVE_NO_SYMLINKS`).
+pub fn open_log(path: &[u8]) -> io::Result<OwnedFd> {
+    let path = c_string(path)?;
+    let flags = libc::O_WRONLY
+        | libc::O_APPEND
+        | libc::O_CREAT
+        | libc::O_NONBLOCK
+        | libc::O_NOCTTY
+        | libc::O_CLOEXEC;
+    // SAFETY: an open_how of zeroes is a valid one that asks for nothing.
+    let mut how: libc::open_how = unsafe { zeroed() };
+    how.flags = flags as u64;
+    how.mode = 0o600;
+    how.resolve = libc::RESOLVE_NO_SYMLINKS;
+    open_how(&path, &how)
+}
+
+/// Whether a path was refused for a symbolic link (ELOOP).
+pub fn is_loop(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ELOOP)
+}
+
 /// Where an open object lies (proc(5), `/proc/self/fd`).
 pub fn path_of(object: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     let link = format!("/proc/self/fd/{}", object.as_raw_fd());

@@ -39,9 +39,6 @@ pub fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) })
 }
 
-/// The flag that makes no call on what is opened wait (O_NONBLOCK, open(2)).
-pub const NONBLOCKING: i32 = libc::O_NONBLOCK;
-
 /// Whether a write of at most PIPE_BUF bytes would not wait (poll(2), pipe(7)).
 pub fn takes_writes(fd: BorrowedFd<'_>) -> bool {
     let mut entry = libc::pollfd {

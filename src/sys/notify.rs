@@ -124,16 +124,9 @@ fn send(listener: BorrowedFd<'_>, id: u64, error: i32, flags: u32) -> io::Result
     };
     // SAFETY: `response` is valid for the kernel to read.
     match cerr(unsafe { libc::ioctl(listener.as_raw_fd(), SEND as _, &raw mut response) }) {
-        Err(e) if e.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        // The caller is gone; the call has its answer, or nobody has received it yet.
+        Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::EINPROGRESS)) => Ok(false),
         other => other.map(|_| true),
-    }
-}
-
-/// No fault, if an answer was to a call that nobody has received yet.
-pub fn not_heard(error: io::Error) -> io::Result<()> {
-    match error.raw_os_error() {
-        Some(libc::EINPROGRESS) => Ok(()),
-        _ => Err(error),
     }
 }
 

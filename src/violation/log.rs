@@ -25,6 +25,10 @@ pub fn quoted(text: &str) -> String {
         match c {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
+            // A shell that is led to read the log as its own runs nothing.
+            '$' | '`' => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
             ' '..='~' => out.push(c),
             _ => {
                 let mut units = [0u16; 2];

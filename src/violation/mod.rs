@@ -165,7 +165,7 @@ impl Store {
     }
 
     /// The refusals kept, oldest first.
-    pub fn iter(&self) -> impl Iterator<Item = &Violation> {
+    pub fn iter(&self) -> impl Iterator<Item = &Violation> + Clone {
         self.kept.iter()
     }
 

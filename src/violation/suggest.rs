@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::log::quoted;
 use super::{Kind, Violation};
 use crate::parse::host::{Host, authority};
-use crate::policy::addresses::class;
+use crate::policy::addresses::{class, spellings};
 use crate::policy::explain::NO_RULE;
 use crate::policy::files::{covers, parent};
 
@@ -131,9 +131,18 @@ const NAMES: &[&str] = &[
 
 /// What would have allowed `violations`.
 pub fn suggest<'a>(
-    violations: impl Iterator<Item = &'a Violation>,
+    violations: impl Iterator<Item = &'a Violation> + Clone,
     sight: &Sight<'_>,
 ) -> Suggestion {
+    // What was refused for another reason than that no rule allows it, a rule that allows
+    // it would let through.
+    let refused: Vec<&Violation> = violations
+        .clone()
+        .filter(|v| v.kind == Kind::Network && v.rule != NO_RULE)
+        .collect();
+    let elsewhere =
+        |one: &Violation| one.rule == NO_RULE && refused.iter().any(|v| v.target == one.target);
+    let violations = violations.filter(|one| one.kind != Kind::Network || !elsewhere(one));
     let mut suggestion = Suggestion::default();
     let mut paths: BTreeMap<&'static str, Vec<Vec<u8>>> = BTreeMap::new();
     for violation in violations {
@@ -217,7 +226,7 @@ fn host(violation: &Violation) -> Result<(), String> {
     }
     let target = authority(violation.target.as_bytes());
     match target.map(|target| target.host) {
-        Ok(Host::Address(ip)) => match class(ip) {
+        Ok(Host::Address(ip)) => match spellings(ip).into_iter().find_map(class) {
             Some(class) => Err(format!("{class}")),
             None => Ok(()),
         },
