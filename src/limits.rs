@@ -41,6 +41,9 @@ pub const CLIENT_HELLO_INPUT: usize = 6 * (CLIENT_HELLO_BYTES + 4);
 /// Time a closing connection has to take its last bytes.
 pub const LINGER: Duration = Duration::from_secs(5);
 
+/// Longest that a line of ours waits for room on stderr, before the command and after it.
+pub const SAY: Duration = Duration::from_secs(1);
+
 /// Time the open tunnels have to drain after the command has ended.
 pub const DRAIN: Duration = Duration::from_millis(200);
 
@@ -151,6 +154,9 @@ pub const KNOWN_DIRECTORIES: usize = 1024;
 
 /// Longest that a refusal waits for its answer until it is known who asked.
 pub const WITNESS: Duration = Duration::from_millis(200);
+
+/// Messages of the observer taken in before other work has its turn.
+pub const HEARD_PER_TURN: usize = 64;
 
 /// Longest that the observer takes to say its last words once nobody calls any more.
 pub const OBSERVER_END: Duration = Duration::from_secs(2);

@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     match action.and_then(perform) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            linux::say(&error.to_string());
+            linux::say_patiently(&error.to_string());
             ExitCode::from(error.exit_code())
         }
     }
@@ -80,7 +80,7 @@ fn start(mut run: Run) -> Result<u8, Error> {
     let plan = plan::make(&run)?;
     if run.verbosity == Verbosity::Debug {
         for note in &plan.policy.notes {
-            linux::say(note);
+            linux::say_patiently(note);
         }
     }
     match run.mode {

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use super::launch::{decode_checks, encode_checks};
 use super::paths::shown;
@@ -167,6 +168,7 @@ enum Covered {
 }
 
 fn say(at: &[u8], what: &str) {
-    // A closed stderr leaves nobody to tell.
-    let _ = writeln!(io::stderr(), "srt: {} {what}", shown(at));
+    // Nobody is waited for: what is covered next is more than a word about the last.
+    let line = format!("srt: {} {what}\n", shown(at));
+    let _ = sys::streams::speak(line.as_bytes(), Duration::ZERO);
 }

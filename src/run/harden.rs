@@ -1,6 +1,7 @@
 //! What `srt` gives up itself once the sandbox stands: it goes on reading bytes that
 //! the command sends, so it keeps what its loop needs and nothing else.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -48,6 +49,12 @@ pub fn harden(plan: &Plan) -> Result<(), Error> {
             if let Ok(object) = pin_down(device) {
                 allow(object.as_fd(), own.talk)?;
             }
+        }
+        let stderr = io::stderr();
+        match ruleset.allow(stderr.as_fd(), own.talk) {
+            // A pipe needs no rule, and what is closed none either.
+            Err(e) if sys::landlock::is_nameless(&e) || sys::streams::closed().contains(&2) => {}
+            other => other.doing(DOING)?,
         }
         ruleset.restrict_self().doing(DOING)?;
     }

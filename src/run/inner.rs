@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use super::launch::{
     CONTINUED, ENDED, FAILED, GO, LISTENING, Launch, Listen, MESSAGE_BYTES, SIGNAL, SOCKET,
@@ -16,13 +17,15 @@ use super::launch::{
 use super::recheck;
 use crate::emit::landlock::Rules;
 use crate::emit::seccomp::Insn;
+use crate::limits::{BWRAP_END, WALL_GRACE};
 use crate::parse::settings::Resource;
 use crate::policy::ports::{HTTP_PORT, SOCKS_PORT};
 use crate::sys;
 use crate::sys::landlock::Ruleset;
 use crate::sys::process::{Bound, Change, Ended, Pid};
 use crate::sys::seccomp::SockFilter;
-use crate::sys::signal::{CHILD, CONTINUE, Signals};
+use crate::sys::signal::{CHILD, CONTINUE, KILL, Signals};
+use crate::sys::sockets::Readable;
 use crate::sys::streams::Opened;
 
 /// Descriptors the stage inherits: numbers of its own arguments.
@@ -109,7 +112,7 @@ fn stage(socket: &OwnedFd, inherited: &Inherited) -> Step<u8> {
     }
     step(
         "watching the command",
-        init(socket.as_fd(), &mut signals, command),
+        init(socket.as_fd(), &mut signals, command, launch.wall),
     )
 }
 
@@ -280,7 +283,13 @@ fn tell(socket: BorrowedFd<'_>, message: &[u8]) {
 }
 
 /// Reaps everything, delivers signals to the command, and ends when it does.
-fn init(socket: BorrowedFd<'_>, signals: &mut Signals, command: Pid) -> io::Result<u8> {
+fn init(socket: BorrowedFd<'_>, signals: &mut Signals, command: Pid, wall: u64) -> io::Result<u8> {
+    // The supervisor ends a command in time, if it is not stopped itself: a command that
+    // stops itself stops it, and may have left others at work.
+    let late = Duration::from_secs(wall).checked_add(WALL_GRACE + BWRAP_END);
+    let due = late
+        .filter(|_| wall > 0)
+        .and_then(|late| Instant::now().checked_add(late));
     let mut stops = Stops::default();
     let (mut told, mut child) = (false, true);
     loop {
@@ -312,7 +321,15 @@ fn init(socket: BorrowedFd<'_>, signals: &mut Signals, command: Pid) -> io::Resu
                 _ => return Err(io::ErrorKind::InvalidData.into()),
             }
         }
-        (told, child) = sys::fd::wait_readable(socket, signals.as_fd())?;
+        if due.is_some_and(|due| due <= Instant::now()) {
+            // With us, all ends.
+            tell(socket, &[ENDED, Ended::Signalled(KILL).status()]);
+            return Ok(Ended::Signalled(KILL).status());
+        }
+        let signals = signals.as_fd();
+        let longest = due.map(|due| due.saturating_duration_since(Instant::now()));
+        let [one, other] = sys::sockets::wait_either(socket, Some(signals), longest)?;
+        (told, child) = (one != Readable::No, other != Readable::No);
     }
 }
 

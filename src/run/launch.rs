@@ -27,6 +27,9 @@ pub struct Launch {
     pub landlock: Option<Rules>,
     /// What the command may use.
     pub limits: Vec<(Resource, u64)>,
+    /// Longest that the command may run, in seconds; 0: as long as it likes. The supervisor
+    /// keeps the time, but for when it is stopped itself.
+    pub wall: u64,
     /// Standard streams that the caller had closed.
     pub closed: Vec<i32>,
     /// What the caller had done at SIGPIPE.
@@ -105,6 +108,7 @@ impl Launch {
         };
         let other: Vec<u8> = other.iter().flat_map(encode_insn).collect();
         let listen = [&[tag][..], &other].concat();
+        let wall = self.wall.to_le_bytes().to_vec();
         list(
             &mut out,
             [
@@ -115,6 +119,7 @@ impl Launch {
                 limits,
                 numbers,
                 listen,
+                wall,
             ]
             .iter(),
         );
@@ -131,7 +136,7 @@ impl Launch {
         let argv = unlist(&mut input)?;
         let flat = unlist(&mut input)?;
         let numbers = unlist(&mut input)?;
-        let [insns, ports, closed, pipe, limits, rules, listen] = numbers.as_slice() else {
+        let [insns, ports, closed, pipe, limits, rules, listen, wall] = numbers.as_slice() else {
             return None;
         };
         let paths = unlist(&mut input)?;
@@ -155,6 +160,7 @@ impl Launch {
             },
             landlock: decode_rules(rules, paths, &rights)?,
             limits: limits.chunks(9).map(decode_limit).collect::<Option<_>>()?,
+            wall: word(wall)?,
             closed: closed.iter().map(|fd| i32::from(*fd)).collect(),
             pipe: match pipe.as_slice() {
                 [0] => BrokenPipe::Ends,

@@ -1,7 +1,7 @@
 //! The supervisor on Linux: starts bubblewrap, serves the proxy, passes signals on,
 //! and ends with the command's status.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use super::report::Report;
 use super::watching::{self, Watching};
 use crate::args::Run;
 use crate::error::{Error, While};
-use crate::limits::DRAIN;
+use crate::limits::{DRAIN, SAY};
 use crate::reactor::Reactor;
 use crate::reactor::resolver::HelperProgram;
 use crate::sys;
@@ -112,15 +112,29 @@ enum Ending {
     Cut(u8),
 }
 
-/// One line of ours on stderr, which may be closed.
-pub fn say(text: &str) {
-    let mut out = io::stderr().lock();
-    for line in text.lines() {
+/// Lines of ours on stderr, which may be closed, or full: nobody is waited for. Says whether
+/// they were written.
+pub fn say(text: &str) -> bool {
+    say_within(text, Duration::ZERO)
+}
+
+/// The same where nothing else waits for us: before the command and after it.
+pub fn say_patiently(text: &str) -> bool {
+    say_within(text, SAY)
+}
+
+fn say_within(text: &str, patience: Duration) -> bool {
+    text.lines().all(|line| {
         // What a peer, a file's name or another program has put into it stays text.
-        let plain = |c: char| if c.is_control() { '?' } else { c };
-        let line: String = line.chars().map(plain).collect();
-        let _ = writeln!(out, "srt: {line}");
-    }
+        let line: String = line.chars().map(legible).collect();
+        sys::streams::speak(format!("srt: {line}\n").as_bytes(), patience).is_ok()
+    })
+}
+
+/// A character that moves no cursor, and turns no text around.
+fn legible(c: char) -> char {
+    let turns = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    if c.is_control() || turns { '?' } else { c }
 }
 
 /// Drives the loop until bubblewrap has ended.
@@ -148,11 +162,12 @@ fn supervise(mut started: Started, parts: &mut Parts<'_, '_>) -> Result<Ending, 
                     .doing("passing signals on")?,
                 STAGE => course.listen(&started.socket, reactor, ready, watching)?,
                 CHILD => gone = true,
-                watching::OBSERVER => watching.hear(reactor, report)?,
+                watching::OBSERVER => watching.says_something(),
                 watching::CALLS => watching.answer_alone()?,
                 _ => {}
             }
         }
+        watching.hear(reactor, report)?;
         watching.refusals(reactor, report);
         course.enforce_time(&started.socket);
         if course.over.is_some_and(|over| over <= Instant::now()) {

@@ -124,6 +124,7 @@ pub fn make(run: &Run) -> Result<Plan, Error> {
         listen: listen(machine, &surface),
         landlock,
         limits: policy.limits.resources.clone(),
+        wall: policy.limits.wall_seconds.unwrap_or(0),
         closed: sys::streams::closed(),
         pipe: sys::streams::broken_pipe(),
         checks: [checks, pins.clone()].concat(),

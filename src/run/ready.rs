@@ -115,6 +115,9 @@ impl<'a> Ready<'a> {
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
+        if let Some(stderr) = sys::streams::stderr_without_waiting() {
+            helper.stderr(stderr);
+        }
         let kept = vec![mounts.as_raw_fd(), links.as_raw_fd(), places.as_raw_fd()];
         sys::process::confine_spawn(&mut helper, kept, Orphaned::Killed);
         let child = self.guard.insert(helper.spawn().doing(DOING)?);

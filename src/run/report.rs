@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::linux::say;
+use super::linux::say_patiently;
 use super::paths::path;
 use super::plan::Plan;
 use super::probe::home;
@@ -222,20 +222,24 @@ impl Report {
         lines.iter().for_each(|line| self.write(line));
         let lost = self.log.as_ref().map_or(0, |log| log.lost);
         self.write(&log::end(self.count, lost, &self.run, at));
+        let mut told = true;
         if self.verbosity == Verbosity::Debug {
-            self.store.iter().for_each(|v| say(&v.to_string()));
-            if self.store.dropped() > 0 {
-                say(&format!("{} more were not kept", self.store.dropped()));
+            // Once nobody takes a line, nobody is waited for again.
+            told = self.store.iter().all(|v| say_patiently(&v.to_string()));
+            if told && self.store.dropped() > 0 {
+                told = say_patiently(&format!("{} more were not kept", self.store.dropped()));
             }
         } else if io::stderr().is_terminal() && self.afterwards == Afterwards::Nothing {
-            self.store.summary().iter().for_each(|line| say(line));
+            told = self.store.summary().iter().all(|line| say_patiently(line));
         }
-        if lost > 0 {
-            say(&format!(
-                "{lost} lines of the log were lost: nobody took them in time"
+        if told && lost > 0 {
+            told = say_patiently(&format!(
+                "{lost} lines of the log were lost: there were too many, or nobody took them in time"
             ));
         }
-        self.suggest();
+        if told {
+            self.suggest();
+        }
     }
 
     fn suggest(&self) {
@@ -256,13 +260,15 @@ impl Report {
             home: home.as_deref().unwrap_or_default(),
         };
         let suggestion = suggest(self.store.iter(), &sight);
-        for line in &suggestion.left {
-            say(&format!("not suggested: {}", crate::violation::plain(line)));
+        let left = suggestion.left.iter();
+        let mut left = left.map(|line| format!("not suggested: {}", crate::violation::plain(line)));
+        if !left.all(|line| say_patiently(&line)) {
+            return;
         }
         if suggestion.added.is_empty() && word == "suggest" {
-            say("suggest: nothing");
+            say_patiently("suggest: nothing");
         } else {
-            say(&format!("{word}: {}", merge(document, &suggestion.added)));
+            say_patiently(&format!("{word}: {}", merge(document, &suggestion.added)));
         }
     }
 }

@@ -11,7 +11,7 @@ use super::plan::Plan;
 use super::report::Report;
 use super::witness::{Heard, Witness};
 use crate::error::{Error, While};
-use crate::limits::OBSERVER_END;
+use crate::limits::{HEARD_PER_TURN, OBSERVER_END};
 use crate::reactor::connection::Outcome as Became;
 use crate::reactor::token::Slot;
 use crate::reactor::{Reactor, Refusal};
@@ -30,6 +30,8 @@ pub struct Watching {
     waiting: Vec<Refusal>,
     /// The listener is watched here.
     alone: bool,
+    /// The observer may have said more than was taken in.
+    more: bool,
 }
 
 impl Watching {
@@ -49,6 +51,7 @@ impl Watching {
             witness,
             waiting: Vec::new(),
             alone: false,
+            more: false,
         })
     }
 
@@ -76,16 +79,27 @@ impl Watching {
 
     /// When a refusal has waited long enough.
     pub fn next_due(&self) -> Option<Instant> {
-        self.witness.as_ref()?.next_due()
+        let now = self.more.then(Instant::now);
+        now.or_else(|| self.witness.as_ref()?.next_due())
     }
 
-    /// Takes in what the observer has said.
+    /// The observer says something.
+    pub fn says_something(&mut self) {
+        self.more = true;
+    }
+
+    /// Takes in some of what the observer has said: there is other work to do.
     ///
     /// # Errors
     /// The loop is broken.
     pub fn hear(&mut self, reactor: &mut Reactor, report: &mut Report) -> Result<(), Error> {
-        while let Some(heard) = self.witness.as_mut().and_then(Witness::hear) {
-            self.take_in(heard, reactor, report);
+        let mut taken = 0;
+        while self.more && taken < HEARD_PER_TURN {
+            match self.witness.as_mut().and_then(Witness::hear) {
+                Some(heard) => self.take_in(heard, reactor, report),
+                None => self.more = false,
+            }
+            taken += 1;
         }
         self.look_after(reactor)
     }

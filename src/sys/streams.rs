@@ -1,11 +1,15 @@
 //! The standard streams: what the caller gave, before anything of ours has touched it.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::mem::{size_of, zeroed};
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
 
 use super::cerr;
+use super::fd::takes_writes;
 
 /// Bits 0–2: that stream was closed. Bit 3: SIGPIPE was ignored.
 static FOUND: AtomicU8 = AtomicU8::new(0);
@@ -154,4 +158,82 @@ pub fn may_write_again(stream: RawFd) -> io::Result<bool> {
 pub fn close(stream: RawFd) {
     // SAFETY: no Rust type owns a standard stream.
     unsafe { libc::close(stream) };
+}
+
+/// Standard error, as it can be written without waiting.
+enum Stderr {
+    /// A pipe or a terminal: opened anew, so that no flag changes for others who hold it.
+    Opened(File),
+    /// A socket.
+    Socket,
+    /// A file; or what cannot be opened anew.
+    Other,
+}
+
+fn own_stderr() -> io::Result<Stderr> {
+    // SAFETY: a stat of zeroes is valid for the kernel to write.
+    let mut found: libc::stat = unsafe { zeroed() };
+    // SAFETY: `found` is valid for the kernel to write.
+    cerr(unsafe { libc::fstat(libc::STDERR_FILENO, &raw mut found) })?;
+    Ok(match found.st_mode & libc::S_IFMT {
+        libc::S_IFIFO | libc::S_IFCHR => File::options()
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+            .open("/proc/self/fd/2")
+            .map_or(Stderr::Other, Stderr::Opened),
+        libc::S_IFSOCK => Stderr::Socket,
+        _ => Stderr::Other,
+    })
+}
+
+/// Standard error for a helper that must not wait for its reader either, if it can be had.
+pub fn stderr_without_waiting() -> Option<OwnedFd> {
+    match own_stderr() {
+        Ok(Stderr::Opened(file)) => Some(file.into()),
+        _ => None,
+    }
+}
+
+/// Writes to standard error, which the command and others hold as well and may have filled
+/// or stopped: at most `patience` is waited for room, and what finds none is lost.
+pub fn speak(bytes: &[u8], patience: Duration) -> io::Result<()> {
+    let until = Instant::now() + patience;
+    let own = own_stderr()?;
+    let mut rest = bytes;
+    loop {
+        let written = match (&own, takes_writes(io::stderr().as_fd())) {
+            (Stderr::Opened(own), _) => (&*own).write(rest),
+            (Stderr::Socket, _) => send(rest),
+            // A file takes what it is given. What could not be opened anew has to be asked.
+            (Stderr::Other, true) => io::stderr().write(rest),
+            (Stderr::Other, false) => Err(io::ErrorKind::WouldBlock.into()),
+        };
+        match written {
+            Ok(n) => rest = rest.get(n..).unwrap_or_default(),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock && Instant::now() < until => {
+                std::thread::sleep(PAUSE);
+            }
+            Err(e) => return Err(e),
+        }
+        if rest.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+/// Time between two tries of a write that finds no room.
+const PAUSE: Duration = Duration::from_millis(5);
+
+fn send(bytes: &[u8]) -> io::Result<usize> {
+    // SAFETY: `bytes` is valid for the kernel to read.
+    let sent = cerr(unsafe {
+        libc::send(
+            libc::STDERR_FILENO,
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+        )
+    })?;
+    Ok(sent.unsigned_abs())
 }

@@ -15,8 +15,9 @@ pub mod log;
 pub mod merge;
 pub mod suggest;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt::{self, Write};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::limits::VIOLATIONS;
 
@@ -90,13 +91,17 @@ pub enum Outcome {
 }
 
 impl Violation {
-    fn is_like(&self, other: &Self) -> bool {
-        let program = |v: &Self| v.process.as_ref().map(|p| p.program.clone());
-        self.kind == other.kind
-            && self.target == other.target
-            && self.action == other.action
-            && self.rule == other.rule
-            && program(self) == program(other)
+    /// What makes it another one.
+    fn key(&self) -> (&str, &str, &str, &str, Option<&str>) {
+        let program = self.process.as_ref().map(|p| p.program.as_str());
+        let kind = self.kind.name();
+        (kind, &self.target, &self.action, &self.rule, program)
+    }
+
+    fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.key().hash(&mut hasher);
+        hasher.finish()
     }
 }
 
@@ -146,20 +151,32 @@ pub enum Added {
 #[derive(Debug, Default)]
 pub struct Store {
     kept: VecDeque<Violation>,
+    /// Which one has this digest, counted from the first that there ever was.
+    places: HashMap<u64, u64>,
     dropped: u64,
 }
 
 impl Store {
     /// Adds a refusal, or counts it with one already kept that is like it.
     pub fn add(&mut self, violation: Violation) -> Added {
-        if let Some(known) = self.kept.iter_mut().find(|v| v.is_like(&violation)) {
-            known.count = known.count.saturating_add(violation.count);
-            return Added::Again;
+        let digest = violation.digest();
+        let place = self.places.get(&digest);
+        let index = place.and_then(|place| usize::try_from(place.checked_sub(self.dropped)?).ok());
+        if let Some(known) = index.and_then(|index| self.kept.get_mut(index)) {
+            if known.key() == violation.key() {
+                known.count = known.count.saturating_add(violation.count);
+                return Added::Again;
+            }
         }
         if self.kept.len() >= VIOLATIONS {
-            self.kept.pop_front();
+            if let Some(oldest) = self.kept.pop_front() {
+                self.places.remove(&oldest.digest());
+            }
             self.dropped = self.dropped.saturating_add(1);
         }
+        let count = u64::try_from(self.kept.len()).unwrap_or(u64::MAX);
+        self.places
+            .insert(digest, self.dropped.saturating_add(count));
         self.kept.push_back(violation);
         Added::First
     }
