@@ -211,7 +211,7 @@ fn wish(violation: &Violation, sight: &Sight<'_>) -> Result<Wish, String> {
             if WIDE.contains(&path) || path == sight.home {
                 let path = String::from_utf8_lossy(path);
                 Err(format!(
-                    "would take writing all of {path}: make what it needs there first"
+                    "would take writing all of {path}: make the directory that it needs first, and allow that"
                 ))
             } else {
                 Ok(Wish::Path(WRITE, path.to_vec()))
