@@ -123,9 +123,10 @@ impl Observer {
             return Ok(());
         };
         self.board.at_hand(Some((call.id, call.number)));
-        let done = self.answer(&call);
+        // Where that fails, the note is what it leaves to the supervisor.
+        self.answer(&call)?;
         self.board.at_hand(None);
-        done
+        Ok(())
     }
 
     fn answer(&mut self, call: &Notification) -> io::Result<()> {

@@ -23,13 +23,23 @@ pub const OBSERVER: u32 = 3;
 /// The number of the listener, once the observer is gone.
 pub const CALLS: u32 = 4;
 
+/// Whether the observer has been lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lost {
+    /// No.
+    No,
+    /// Yes, and that has been told.
+    Told,
+    /// Yes, and its listener is watched here.
+    Replaced,
+}
+
 /// The observer, if there is one, and what waits for it.
 pub struct Watching {
     witness: Option<Witness>,
     /// Refusals whose owner was asked for.
     waiting: Vec<Refusal>,
-    /// The listener is watched here.
-    alone: bool,
+    lost: Lost,
     /// The observer may have said more than was taken in.
     more: bool,
 }
@@ -50,7 +60,7 @@ impl Watching {
         Ok(Self {
             witness,
             waiting: Vec::new(),
-            alone: false,
+            lost: Lost::No,
             more: false,
         })
     }
@@ -127,16 +137,21 @@ impl Watching {
         let Some(witness) = &self.witness else {
             return Ok(());
         };
-        if witness.is_gone() && !self.alone {
-            const DOING: &str = "doing without the observer";
+        if !witness.is_gone() {
+            return Ok(());
+        }
+        const DOING: &str = "doing without the observer";
+        if self.lost == Lost::No {
             super::linux::say("the observer is gone: the rest of the run is not observed");
             // What has ended is readable for ever.
             let _ = reactor.unwatch(witness.socket());
-            if let Some(listener) = witness.listener() {
-                reactor.watch(listener, CALLS).doing(DOING)?;
-                witness.answer_what_was_left().doing(DOING)?;
-            }
-            self.alone = true;
+            self.lost = Lost::Told;
+        }
+        // It may have been gone before there was a listener.
+        if let (Lost::Told, Some(listener)) = (self.lost, witness.listener()) {
+            reactor.watch(listener, CALLS).doing(DOING)?;
+            witness.answer_what_was_left().doing(DOING)?;
+            self.lost = Lost::Replaced;
         }
         Ok(())
     }

@@ -273,10 +273,14 @@ impl Witness {
         let Some(listener) = self.listener() else {
             return Ok(());
         };
-        match notify::receive(listener)? {
-            Some(call) => self.answer(call.id, call.number),
-            None => Ok(()),
+        let Some(call) = notify::receive(listener)? else {
+            return Ok(());
+        };
+        if self.board.last().is_none() {
+            // The very first call may have been the one.
+            self.answer_unknown(call.id.wrapping_sub(1))?;
         }
+        self.answer(call.id, call.number)
     }
 
     /// The same for all that it had heard of when it ended: the kernel tells nobody else.
@@ -288,13 +292,20 @@ impl Witness {
             self.answer(id, number)?;
         }
         // It may have ended before it could note a call: ids are counted (linux/seccomp.h).
-        // Which call that is, nobody knows; one that it had not heard of is not answered so.
-        let (Some(listener), Some(last)) = (self.listener(), self.board.last()) else {
+        match self.board.last() {
+            Some(last) => self.answer_unknown(last.wrapping_add(1)),
+            None => Ok(()),
+        }
+    }
+
+    /// Answers a call of which nothing is known but its id, if the observer had heard of it.
+    fn answer_unknown(&self, id: u64) -> io::Result<()> {
+        let Some(listener) = self.listener() else {
             return Ok(());
         };
         match self.decides {
-            Looks::No => notify::go_on(listener, last.wrapping_add(1)),
-            Looks::Yes => notify::answer(listener, last.wrapping_add(1), notify::REFUSED),
+            Looks::No => notify::go_on(listener, id),
+            Looks::Yes => notify::answer(listener, id, notify::REFUSED),
         }
         .map(drop)
     }
