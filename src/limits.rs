@@ -172,3 +172,22 @@ pub const CONNECT_AGAIN: Duration = Duration::from_millis(10);
 
 /// Most violations kept; the oldest are dropped and counted.
 pub const VIOLATIONS: usize = 1_000;
+
+/// Bytes of a directory's listing that are taken at once when it is removed: what is
+/// kept for each level of a tree is no more.
+pub const REMOVAL_BYTES: usize = 4096;
+
+/// Deepest that a run goes down to clear its own directory at its end: Landlock looks at
+/// every directory above at each step. What is deeper is the next run's, which clears up
+/// before it holds itself to any rules.
+pub const REMOVAL_LEVELS: usize = 1_000;
+
+/// Most times that a tree is gone through to remove it: a file system that passes over
+/// entries while others go passes over half of them at most.
+pub const REMOVALS: u32 = 32;
+
+/// Longest wait for a lock that others hold for a few system calls only.
+pub const LOCK: Duration = Duration::from_secs(5);
+
+/// Time between two tries of such a lock.
+pub const LOCK_AGAIN: Duration = Duration::from_millis(2);

@@ -62,7 +62,7 @@ pub fn spawn(plan: &Plan) -> Result<Started, Error> {
         .arg(format!("/proc/self/fd/{}", program.as_raw_fd()))
         .args(["--stage", "inner"])
         .args([number(&theirs), number(&launch), number(&stderr)])
-        .arg(orphans::mark(plan.temporary.run()))
+        .arg(orphans::argument(plan.temporary.mark()))
         // bubblewrap and the stage get no environment: what the caller's may make a
         // loader or a C library run is the command's alone.
         .env_clear()

@@ -31,11 +31,10 @@ pub fn harden(plan: &Plan) -> Result<(), Error> {
         let ruleset = Ruleset::new(own.handled, 0).doing(DOING)?;
         let allow = |object: BorrowedFd<'_>, rights| ruleset.allow(object, rights).doing(DOING);
         let index = plan.holds.as_ref().map(Holds::index);
-        let above = [
-            plan.temporary.path().parent(),
-            index,
-            index.and_then(Path::parent),
-        ];
+        for directory in plan.temporary.cleared() {
+            allow(directory, own.remove)?;
+        }
+        let above = [index, index.and_then(Path::parent)];
         for directory in above.into_iter().flatten() {
             // Gone, or out of reach: then there is nothing to clear.
             if let Ok(object) = pin_down(directory.as_os_str().as_bytes()) {

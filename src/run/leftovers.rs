@@ -3,14 +3,19 @@
 //! Each directory is held by a lock on itself (flock(2)) for as long as its owner
 //! lives, so a directory whose lock is free is nobody's.
 
-use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::linux::say;
 use super::orphans;
+use super::paths::shown;
+use super::removal::{self, Depth};
 use crate::sys;
+use crate::sys::dir::{MountRoot, identity, open_directory};
 
 /// Tries to find a free name before giving up.
 const TRIES: usize = 16;
@@ -21,7 +26,11 @@ pub struct Temporary {
     path: PathBuf,
     inner: PathBuf,
     empty: PathBuf,
-    _lock: File,
+    mark: String,
+    /// What it was made in.
+    base: File,
+    /// Itself, locked, wherever somebody has moved it.
+    directory: File,
 }
 
 impl Temporary {
@@ -30,11 +39,13 @@ impl Temporary {
     /// # Errors
     /// Nothing can be made in `base`.
     pub fn new(base: &Path) -> io::Result<Self> {
-        let base = fs::canonicalize(base)?;
+        let at = fs::canonicalize(base)?;
+        let base = File::from(open_directory(None, at.as_os_str().as_bytes())?);
         let prefix = format!("srt-{}-", sys::host::uid());
-        clear(&base, &prefix);
+        clear(&at, &base, &prefix);
         for _ in 0..TRIES {
-            let path = base.join(format!("{prefix}{:016x}", random()?));
+            let name = format!("{prefix}{:016x}", random()?);
+            let path = at.join(&name);
             match DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => {}
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
@@ -43,25 +54,33 @@ impl Temporary {
             // Between the two calls another run may take it for a dead one's and
             // remove it: then the lock is refused, or held on a directory that is
             // no longer there.
-            let Ok(lock) = File::open(&path) else {
+            let Ok(directory) = open_directory(Some(base.as_fd()), name.as_bytes()) else {
                 continue;
             };
-            if sys::fd::try_lock(&lock)? && fs::symlink_metadata(&path).is_ok() {
-                let inner = path.join("tmp");
-                DirBuilder::new().mode(0o700).create(&inner)?;
-                let empty = path.join("empty");
-                File::options()
-                    .write(true)
-                    .create_new(true)
-                    .mode(0o444)
-                    .open(&empty)?;
-                return Ok(Self {
-                    path,
-                    inner,
-                    empty,
-                    _lock: lock,
-                });
+            let directory = File::from(directory);
+            if !sys::fd::try_lock(&directory)?
+                || !removal::is_at(base.as_fd(), name.as_bytes(), &directory)
+            {
+                // A lock that is somebody else's waits for nobody. Empty, it goes.
+                let _ = fs::remove_dir(&path);
+                continue;
             }
+            let inner = path.join("tmp");
+            DirBuilder::new().mode(0o700).create(&inner)?;
+            let empty = path.join("empty");
+            File::options()
+                .write(true)
+                .create_new(true)
+                .mode(0o444)
+                .open(&empty)?;
+            return Ok(Self {
+                mark: orphans::mark(&name, &identity(directory.as_fd())?.0),
+                path,
+                inner,
+                empty,
+                base,
+                directory,
+            });
         }
         Err(io::ErrorKind::AlreadyExists.into())
     }
@@ -79,6 +98,16 @@ impl Temporary {
             .unwrap_or_default()
     }
 
+    /// What its processes are known by.
+    pub fn mark(&self) -> &str {
+        &self.mark
+    }
+
+    /// What it was made in, and itself: where the run clears up at its end.
+    pub fn cleared(&self) -> [BorrowedFd<'_>; 2] {
+        [self.base.as_fd(), self.directory.as_fd()]
+    }
+
     /// The command's own.
     pub fn inner(&self) -> &Path {
         &self.inner
@@ -92,50 +121,34 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        remove(&self.path);
-    }
-}
-
-/// Removes a directory tree, also where the command has taken permissions away.
-fn remove(path: &Path) {
-    if fs::remove_dir_all(path).is_ok() {
-        return;
-    }
-    open_up(path);
-    // What still resists belongs to the next run, which tries again.
-    let _ = fs::remove_dir_all(path);
-}
-
-/// Gives the owner every permission on the directories below, so that they can be
-/// emptied. Symlinks are not followed.
-fn open_up(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
-    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|t| t.is_dir()) {
-            open_up(&entry.path());
+        if let Err(e) = removal::remove(self.base.as_fd(), &self.directory, Depth::Bounded) {
+            let at = shown(self.path.as_os_str().as_bytes());
+            say(&format!("{at}: {e}: removing it is left to the next run"));
         }
     }
 }
 
-fn clear(base: &Path, prefix: &str) {
-    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
-        let name: OsString = entry.file_name();
-        let Some(run) = name.to_str().filter(|n| n.starts_with(prefix)) else {
-            continue;
-        };
-        let path = entry.path();
-        let ours = |m: &fs::Metadata| m.is_dir() && m.uid() == sys::host::uid();
-        if !fs::symlink_metadata(&path).as_ref().is_ok_and(ours) {
-            continue;
-        }
-        let Ok(lock) = File::open(&path) else {
-            continue;
-        };
-        if matches!(sys::fd::try_lock(&lock), Ok(true)) && orphans::end(run).is_ok() {
-            remove(&path);
+/// Removes what dead runs left in `base`, which lies at `at`.
+fn clear(at: &Path, base: &File, prefix: &str) {
+    for entry in fs::read_dir(at).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name.as_bytes().starts_with(prefix.as_bytes()) {
+            // What cannot be cleared is tried again by the next run.
+            let _ = clear_one(base, name.as_bytes());
         }
     }
+}
+
+fn clear_one(base: &File, name: &[u8]) -> io::Result<()> {
+    let directory = removal::open(base.as_fd(), name)?;
+    let (itself, root) = identity(directory.as_fd())?;
+    let ours = directory.metadata()?.uid() == sys::host::uid() && root == MountRoot::Inside;
+    if ours && sys::fd::try_lock(&directory)? {
+        // Only those of this very directory: anybody may have given it its name.
+        orphans::end(&orphans::of_directory(&itself))?;
+        removal::remove(base.as_fd(), &directory, Depth::Any)?;
+    }
+    Ok(())
 }
 
 fn random() -> io::Result<u64> {

@@ -45,7 +45,7 @@ pub fn run(mut plan: Plan, run: &Run) -> Result<u8, Error> {
     let ending = drive(&plan, &mut report, stops);
     if !matches!(ending, Ok(Ending::Told(_))) {
         // Nobody has said that all is over inside.
-        let ended = orphans::end(plan.temporary.run()).doing("ending what was left running");
+        let ended = orphans::end(plan.temporary.mark()).doing("ending what was left running");
         ending.as_ref().map_or(Ok(()), |_| ended)?;
     }
     if let Some(terminal) = terminal.filter(|_| foreground) {

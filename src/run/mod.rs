@@ -40,6 +40,7 @@ pub mod probe;
 #[cfg(target_os = "linux")]
 pub mod ready;
 pub mod recheck;
+pub mod removal;
 #[cfg(target_os = "linux")]
 pub mod report;
 mod search;

@@ -30,11 +30,22 @@ pub(super) fn c_string(bytes: &[u8]) -> io::Result<CString> {
 }
 
 /// Opens a directory for listing: `name` in `above`, or an absolute path. The last
-/// component is not followed if it is a symbolic link (openat(2)).
+/// component is not followed if it is a symbolic link, and what is no directory is not
+/// waited for (openat(2)).
 pub fn open_directory(above: Option<BorrowedFd<'_>>, name: &[u8]) -> io::Result<OwnedFd> {
+    open_at(above, name, libc::O_RDONLY | libc::O_NONBLOCK)
+}
+
+/// Opens a directory as a place only, which takes no permission on itself (`O_PATH`):
+/// `name` in `above`, not followed if it is a symbolic link.
+pub fn open_place(above: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
+    open_at(Some(above), name, libc::O_PATH)
+}
+
+fn open_at(above: Option<BorrowedFd<'_>>, name: &[u8], more: i32) -> io::Result<OwnedFd> {
     let name = c_string(name)?;
     let above = above.map_or(libc::AT_FDCWD, |fd| fd.as_raw_fd());
-    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    let flags = more | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
     // SAFETY: `name` is a valid C string for the length of the call.
     let raw = cerr(unsafe { libc::openat(above, name.as_ptr(), flags) })?;
     // SAFETY: the kernel has just made this descriptor and nobody else owns it.
@@ -112,6 +123,27 @@ pub fn path_of(object: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     Ok(path.into_os_string().into_vec())
 }
 
+/// What is removed: a directory, which must be empty, or anything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// A directory.
+    Directory,
+    /// What is none.
+    Other,
+}
+
+/// Removes `name` from the directory `above`; a symbolic link is removed itself
+/// (unlinkat(2)).
+pub fn remove_at(above: BorrowedFd<'_>, name: &[u8], what: Removed) -> io::Result<()> {
+    let name = c_string(name)?;
+    let flags = match what {
+        Removed::Directory => libc::AT_REMOVEDIR,
+        Removed::Other => 0,
+    };
+    // SAFETY: `name` is a valid C string for the length of the call.
+    cerr(unsafe { libc::unlinkat(above.as_raw_fd(), name.as_ptr(), flags) }).map(drop)
+}
+
 /// Bytes of entries that one call brings.
 const LISTING_BYTES: usize = 32 * 1024;
 
@@ -125,6 +157,11 @@ impl Default for ListingBuffer {
 }
 
 impl ListingBuffer {
+    /// One of this many bytes. No entry is longer than 300.
+    pub fn of(bytes: usize) -> Self {
+        Self(vec![0; bytes.div_ceil(size_of::<u64>())])
+    }
+
     /// Reads the next entries of a directory and gives each to `entry`, without `.` and
     /// `..`; `false` at the end (getdents64(2)).
     pub fn read(
@@ -138,7 +175,7 @@ impl ListingBuffer {
                 libc::SYS_getdents64,
                 directory.as_raw_fd(),
                 self.0.as_mut_ptr(),
-                LISTING_BYTES,
+                self.0.len() * size_of::<u64>(),
             )
         })?;
         let length = usize::try_from(length).map_err(|_| io::ErrorKind::InvalidData)?;
