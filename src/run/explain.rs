@@ -26,9 +26,9 @@ pub fn explain(asked: &Explain) -> Result<(String, u8), Error> {
     let temporary = Temporary::new(&env::temp_dir()).doing("making a temporary directory")?;
     let own = Own {
         temporary: temporary.inner(),
-        private: &[Some(temporary.path())],
+        private: temporary.path(),
         bubblewrap: None,
-        log: None,
+        hidden: &[],
     };
     let facts = facts::facts(&loaded, &directory, &own)?;
     let policy = Policy::new(&loaded.settings, &facts).map_err(Error::Policy)?;

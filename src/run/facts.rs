@@ -17,22 +17,25 @@ use super::walk::Walk;
 use crate::error::{Error, While};
 use crate::parse::glob::{Glob, PathPattern};
 use crate::parse::settings::PathRule;
-use crate::policy::files::{Kind, Rule, covers, join};
+use crate::policy::files::{FRESH, Kind, Rule, covers, join};
 use crate::policy::protected::Names;
 use crate::policy::route::ProxyVariables;
 use crate::policy::{Facts, Place, Resolved};
 use crate::sys;
 
+/// What is said of a directory of `srt`'s own.
+pub const DIRECTORY: &str = "srt's own directory";
+
 /// What `srt` keeps of its own on the host during the run.
 pub struct Own<'a> {
     /// The command's temporary directory.
     pub temporary: &'a Path,
-    /// Directories that the command must not write, whatever covers them.
-    pub private: &'a [Option<&'a Path>],
+    /// A directory that the command must not write, whatever covers it.
+    pub private: &'a Path,
     /// The bubblewrap that will run.
     pub bubblewrap: Option<&'a Path>,
-    /// The log, which is not to be rewritten.
-    pub log: Option<&'a Path>,
+    /// What it must not see either: a lock is had by reading.
+    pub hidden: &'a [(Option<&'a Path>, &'static str)],
 }
 
 /// Everything about the host that the policy rests on.
@@ -170,19 +173,29 @@ fn kernel_entries() -> io::Result<Vec<Vec<u8>>> {
 /// Whoever can write these decides the next run, or what is cleared after this one.
 fn own_files(loaded: &Loaded, own: &Own<'_>, facts: &mut Facts) -> Result<(), Error> {
     let program = env::current_exe().ok();
-    let private = own.private.iter().flatten();
-    let private = private.map(|p| (*p, "srt's own directory"));
     let files = [
         (loaded.looked_for.as_deref(), "the settings file"),
         (program.as_deref(), "the srt program"),
         (own.bubblewrap, "bubblewrap"),
-        (own.log, "the log"),
+        (Some(own.private), DIRECTORY),
     ];
-    let files = files.into_iter().filter_map(|(p, what)| Some((p?, what)));
-    for (file, what) in files.chain(private) {
+    let files = files.into_iter().map(|(p, what)| (p, what, false));
+    let hidden = own.hidden.iter().map(|&(p, what)| (p, what, true));
+    for (file, what, hidden) in files.chain(hidden) {
+        let Some(file) = file else { continue };
         let whole = std::path::absolute(file).doing("finding srt's own files")?;
         let found = resolve(whole.as_os_str().as_bytes())
             .map_err(|e| Error::Policy(vec![format!("{what}: {e}")]))?;
+        // Devices, made anew for the command, are the host's own no more.
+        let hides = |path: &[u8]| hidden && !FRESH.iter().any(|tree| covers(tree, path));
+        if matches!(&found.place, Place::Exists { path, .. } if hides(path)) {
+            facts.rules.push(Resolved {
+                key: what.to_owned(),
+                rule: Rule::DenyRead,
+                place: found.place.clone(),
+                links: Vec::new(),
+            });
+        }
         facts.rules.push(resolved(what, Rule::Protected, found));
     }
     Ok(())

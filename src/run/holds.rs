@@ -15,11 +15,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::linux::say;
 use super::orphans;
 use super::paths::{path, shown};
 use super::placeholders::{could_be_opened_up, first_try, is_refusal, make, remove};
 use crate::error::{Error, While};
-use crate::limits::{HELD_PATH_BYTES, RECORD_BYTES};
+use crate::limits::{HELD_PATH_BYTES, LOCK, RECORD_BYTES};
 use crate::parse::holds::{Held, holds, record};
 use crate::policy::files::{Placeholder, join, parent};
 use crate::policy::protected::last;
@@ -27,6 +28,8 @@ use crate::sys;
 
 /// Where the index may be, in order: it should outlive a reboot.
 const BASES: [&str; 2] = ["/var/tmp", "/tmp"];
+
+const RECORDING: &str = "recording placeholders";
 
 /// The records of all runs of this user.
 pub struct Index {
@@ -95,7 +98,7 @@ impl Index {
     /// Takes the lock on it; it may have been removed while we waited.
     fn lock(&mut self) -> io::Result<()> {
         loop {
-            sys::fd::lock(&self.directory)?;
+            sys::fd::lock(&self.directory, LOCK)?;
             if self.directory.metadata()?.nlink() > 0 {
                 return Ok(());
             }
@@ -150,47 +153,48 @@ impl Index {
         Ok(records)
     }
 
-    /// Clears what dead runs left.
+    /// Clears what dead runs left, and writes a record for the run with this mark, by
+    /// which the index stays for as long as the value lives.
     ///
     /// # Errors
     /// The index cannot be read or changed.
-    pub fn clear(&mut self) -> Result<(), Error> {
+    pub fn enter(mut self, mark: &str) -> Result<Holds, Error> {
         const DOING: &str = "clearing the placeholders of runs that were killed";
-        self.lock().doing(DOING)?;
+        self.lock().map_err(|e| self.busy(e, DOING))?;
         self.sweep(None, &BTreeSet::new()).doing(DOING)?;
-        self.unlock().doing(DOING)
-    }
-
-    /// Holds every one of `wanted` for `run`, for as long as the value lives. Gives also the names
-    /// that nobody can create here, this user included, and that need no holding.
-    ///
-    /// # Errors
-    /// A name cannot be held, and the command could create it.
-    pub fn hold(
-        mut self,
-        run: &str,
-        wanted: &[(Vec<u8>, Placeholder)],
-    ) -> Result<(Holds, Vec<Vec<u8>>), Error> {
-        const DOING: &str = "recording placeholders";
-        self.lock().doing(DOING)?;
-        let name = OsString::from(run);
+        let name = OsString::from(mark);
         let record = File::options()
             .append(true)
             .create_new(true)
             .mode(0o600)
             .open(self.path.join(&name))
-            .doing(DOING)?;
-        sys::fd::lock(&record).doing(DOING)?;
-        let mut holds = Holds {
+            .doing(RECORDING)?;
+        sys::fd::lock(&record, LOCK).doing(RECORDING)?;
+        let holds = Holds {
             index: self,
             name,
             record,
             made: BTreeMap::new(),
             directories: BTreeMap::new(),
         };
-        let without = holds.make(wanted)?;
         holds.index.unlock().doing(DOING)?;
-        Ok((holds, without))
+        Ok(holds)
+    }
+
+    /// Why the lock was not to be had.
+    fn busy(&self, error: io::Error, doing: &'static str) -> Error {
+        if error.kind() != io::ErrorKind::TimedOut {
+            return Error::Io {
+                doing,
+                source: error,
+            };
+        }
+        Error::Policy(vec![format!(
+            "{}: another process has held the lock on this directory for {} seconds: end it \
+             (fuser {0} names it), and try again",
+            self.path.display(),
+            LOCK.as_secs()
+        )])
     }
 }
 
@@ -214,10 +218,29 @@ fn latest(held: Vec<Held>) -> BTreeMap<Vec<u8>, Held> {
 }
 
 impl Holds {
+    /// Holds every one of `wanted` for as long as the value lives. Gives the names that
+    /// nobody can create here, this user included, and that need no holding.
+    ///
+    /// # Errors
+    /// A name cannot be held, and the command could create it.
+    pub fn hold(&mut self, wanted: &[(Vec<u8>, Placeholder)]) -> Result<Vec<Vec<u8>>, Error> {
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        if let Err(error) = self.index.lock() {
+            return Err(self.index.busy(error, RECORDING));
+        }
+        let without = self.make(wanted)?;
+        self.index.unlock().doing(RECORDING)?;
+        Ok(without)
+    }
+
     fn make(&mut self, wanted: &[(Vec<u8>, Placeholder)]) -> Result<Vec<Vec<u8>>, Error> {
-        const DOING: &str = "recording placeholders";
         let paths: BTreeSet<&[u8]> = wanted.iter().map(|(p, _)| p.as_slice()).collect();
-        let records = self.index.sweep(Some(&self.name), &paths).doing(DOING)?;
+        let records = self
+            .index
+            .sweep(Some(&self.name), &paths)
+            .doing(RECORDING)?;
         // What is held below another run's placeholder keeps that in place too.
         for (path, _) in wanted {
             let mut above = parent(path);
@@ -246,7 +269,7 @@ impl Holds {
                 self.made.insert(at.clone(), held.clone());
             }
         }
-        self.record.write_all(&intents).doing(DOING)?;
+        self.record.write_all(&intents).doing(RECORDING)?;
         let mut without = Vec::new();
         for (at, placeholder) in absent {
             match make(at, placeholder) {
@@ -277,7 +300,7 @@ impl Holds {
             }
         }
         let made: Vec<u8> = self.made.values().flat_map(self::record).collect();
-        self.record.write_all(&made).doing(DOING)?;
+        self.record.write_all(&made).doing(RECORDING)?;
         Ok(without)
     }
 
@@ -322,7 +345,12 @@ impl Holds {
 impl Drop for Holds {
     fn drop(&mut self) {
         // What could not be cleared now, the next run clears by the record.
-        let _ = self.clear();
+        if let Err(e) = self.clear() {
+            let at = shown(self.index.path.as_os_str().as_bytes());
+            say(&format!(
+                "{at}: {e}: clearing the placeholders is left to the next run"
+            ));
+        }
     }
 }
 

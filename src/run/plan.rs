@@ -207,16 +207,20 @@ fn decide(
     bwrap: &Path,
     log: Option<&Log>,
 ) -> Result<Decided, Error> {
-    // Whoever needs no placeholder needs no index.
-    let mut index = Index::open();
-    if let Ok(index) = &mut index {
-        index.clear()?;
-    }
+    // Whoever needs no placeholder needs no index; but where there is one, it is hidden,
+    // and stays for the run: a record keeps it.
+    let (mut holds, refused) = match Index::open() {
+        Ok(index) => (Some(index.enter(temporary.mark())?), None),
+        Err(error) => (None, Some(error)),
+    };
     let own = Own {
         temporary: temporary.inner(),
-        private: &[Some(temporary.path()), index.as_ref().ok().map(Index::path)],
+        private: temporary.path(),
         bubblewrap: Some(bwrap),
-        log: log.and_then(|log| log.path.as_deref()),
+        hidden: &[
+            (holds.as_ref().map(Holds::index), facts::DIRECTORY),
+            (log.and_then(|log| log.path.as_deref()), "the log"),
+        ],
     };
     let problems = |problems| match &loaded.file {
         Some(file) => Error::Settings {
@@ -244,17 +248,15 @@ fn decide(
     if run.verbosity == Verbosity::Debug {
         policy.notes.extend(other_names(&policy));
     }
-    // Where the command could put an index in the place of ours, ours has to stay: a
-    // record keeps it.
-    let exposed = index.as_ref().is_ok_and(|index| {
-        let above = index.path().parent().unwrap_or(index.path());
-        policy.files.access(above.as_os_str().as_bytes()) == Access::Write
-    });
-    let mut holds = None;
-    if run.mode == Mode::Execute && (exposed || !policy.holds.is_empty()) {
-        let (held, without) = index?.hold(temporary.run(), &policy.holds)?;
-        without.iter().for_each(|path| policy.files.forget(path));
-        holds = Some(held);
+    if run.mode == Mode::Execute {
+        match (&mut holds, refused) {
+            (Some(holds), _) => {
+                let without = holds.hold(&policy.holds)?;
+                without.iter().for_each(|path| policy.files.forget(path));
+            }
+            (None, Some(error)) if !policy.holds.is_empty() => return Err(error),
+            (None, _) => {}
+        }
     }
     let words = [
         directory.as_os_str().as_bytes(),

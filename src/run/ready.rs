@@ -7,9 +7,10 @@ use std::process::{Child, Command, Stdio};
 
 use super::guard;
 use super::harden::harden;
+use super::holds::Holds;
 use super::launch::Launch;
 use super::linux::say;
-use super::paths::shown;
+use super::paths::{path, shown};
 use super::plan::Plan;
 use super::recheck::{self, Check, Denies};
 use crate::error::{Error, While};
@@ -77,7 +78,7 @@ impl<'a> Ready<'a> {
             return Err(lost());
         }
         recheck::outside(&self.plan.launch.checks).map_err(Error::Changed)?;
-        if !self.plan.pins.is_empty() || !self.places.is_empty() {
+        if self.needs_guard() {
             self.guard(&mounts)?;
         }
         let proxy = |external: Option<u16>| match external {
@@ -100,6 +101,14 @@ impl<'a> Ready<'a> {
                 .doing("taking the sandbox's listeners")?;
         }
         harden(self.plan)
+    }
+
+    /// Whether there is something that others have a reason to replace: the index is not,
+    /// whose place a record of ours keeps.
+    fn needs_guard(&self) -> bool {
+        let index = self.plan.holds.as_ref().map(Holds::index);
+        let mut places = self.places.iter();
+        !self.plan.pins.is_empty() || places.any(|check| Some(path(&check.path)) != index)
     }
 
     /// Starts the guard, and waits until it stands.

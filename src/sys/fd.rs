@@ -9,6 +9,7 @@ use std::ptr;
 use std::time::{Duration, Instant};
 
 use super::cerr;
+use crate::limits::LOCK_AGAIN;
 
 /// Most descriptors in one message (the kernel's own bound is 253, unix(7)).
 const MOST_PASSED: usize = 64;
@@ -234,10 +235,20 @@ pub fn try_lock(fd: &impl AsFd) -> io::Result<bool> {
     }
 }
 
-/// Waits for an exclusive lock on an open file (flock(2)). For locks that are held for
-/// a few system calls only.
-pub fn lock(fd: &impl AsFd) -> io::Result<()> {
-    flock(fd, libc::LOCK_EX)
+/// Waits for an exclusive lock on an open file (flock(2)), which anybody may hold who can
+/// open it.
+///
+/// # Errors
+/// It is not to be had within `longest` (`TimedOut`).
+pub fn lock(fd: &impl AsFd, longest: Duration) -> io::Result<()> {
+    let until = Instant::now() + longest;
+    while !try_lock(fd)? {
+        if Instant::now() >= until {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        std::thread::sleep(LOCK_AGAIN);
+    }
+    Ok(())
 }
 
 /// Gives a lock back before the descriptor is closed.
