@@ -56,7 +56,7 @@ pub const ATTACK: Duration = Duration::from_secs(2);
 /// Time bubblewrap has to end once the inner stage has; past it, it hangs and is killed.
 pub const BWRAP_END: Duration = Duration::from_secs(5);
 
-/// Longest wait for the end of a process that was killed.
+/// Longest wait for the end of a process that was killed, and for that of the last of a run.
 pub const ENDING: Duration = Duration::from_secs(10);
 
 /// Most ports in `allowHostPorts` and in `publishPorts`: their sockets go in one message.

@@ -60,9 +60,15 @@ impl Index {
             match Self::open_at(&path) {
                 Ok(directory) => return Ok(Self { path, directory }),
                 Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+                    let owner = fs::symlink_metadata(&path).map_or(sys::host::uid(), |m| m.uid());
+                    let cure = if owner == sys::host::uid() {
+                        "remove it".to_owned()
+                    } else {
+                        format!("user {owner}, whose it is, or the superuser has to remove it")
+                    };
                     return Err(Error::Policy(vec![format!(
                         "{}: must be a directory of this user's that nobody else may use, to \
-                         record placeholders in: remove it",
+                         record placeholders in: {cure}",
                         path.display()
                     )]));
                 }

@@ -3,7 +3,9 @@
 
 use std::fs;
 use std::io;
+use std::time::Instant;
 
+use crate::limits::ENDING;
 use crate::sys::dir::Identity;
 use crate::sys::process::{Pid, kill_and_wait};
 
@@ -36,13 +38,15 @@ pub fn argument(mark: &str) -> String {
 /// end; until none is left, since one may start another meanwhile.
 ///
 /// # Errors
-/// There is no /proc, or one of them does not end.
+/// There is no /proc, one of them does not end, or there are ever more of them: anybody
+/// may give its own processes a mark.
 pub fn end(mark: &str) -> io::Result<()> {
     let Some(at) = mark.rfind('@') else {
         // No run is called so.
         return Ok(());
     };
     let directory = mark.get(at..).unwrap_or_default();
+    let until = Instant::now() + ENDING;
     loop {
         let mut found = false;
         for entry in fs::read_dir("/proc")? {
@@ -57,6 +61,9 @@ pub fn end(mark: &str) -> io::Result<()> {
         }
         if !found {
             return Ok(());
+        }
+        if Instant::now() > until {
+            return Err(io::ErrorKind::TimedOut.into());
         }
     }
 }
