@@ -180,7 +180,8 @@ for _ in range({levels}): os.mkdir(\"d\"); os.chdir(\"d\")'"
     }
 }
 
-// Each of these was cleared before too: it holds that nothing else became harder.
+// By paths, an ordinary user's directory without permissions was never opened up, nor
+// cleared.
 #[test]
 fn every_kind_of_name_and_permission_is_cleared() {
     let make = "cd \"$TMPDIR\"; mkdir -p a/b/c/d wide; mkfifo a/b/fifo; ln -s /etc a/link; ln -s . a/b/loop
@@ -266,7 +267,7 @@ fn a_live_run_whose_directory_is_moved_lives_and_clears_it_where_it_is() {
     }
 }
 
-// With the mark left out of account, what a killed run left running lived on.
+// By the name alone, processes of another directory that once had that name were ended.
 #[test]
 fn what_a_killed_run_left_running_is_known_by_its_directory_wherever_that_is() {
     for who in everyone() {
