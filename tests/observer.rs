@@ -1619,6 +1619,20 @@ fn a_link_in_a_hidden_place_is_hidden() {
     }
 }
 
+// What is remembered of a directory is forgotten when a link may have come into its place.
+#[test]
+fn a_directory_that_becomes_a_link_is_looked_at_again() {
+    let script = "mkdir w/d && : > w/d/one && mv w/d w/e && ln -s ../o w/d; echo x > w/d/two; \
+                  mkdir w/g && : > w/g/one && rm -r w/g && ln -s ../o w/g; echo x > w/g/three; : > /dev/null";
+    for who in everyone() {
+        let bench = Bench::new(who);
+        let (out, logged) = bench.run(POLICY, script);
+        let targets: Vec<_> = logged.iter().map(|l| l["target"].clone()).collect();
+        let expected = ["@/o/two", "@/o/three"].map(|t| bench.full(t));
+        assert_eq!(targets, expected, "{}", text(&out.stderr));
+    }
+}
+
 // The kind of what is there makes these fail anywhere.
 #[test]
 fn what_fails_by_the_kind_of_the_file_is_no_violation() {

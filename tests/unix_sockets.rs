@@ -533,6 +533,8 @@ if child == 0:
     os._exit(3)
 os.waitpid(child, 0)
 l.accept()
+# Time in which those who are gone would be tried again.
+time.sleep(0.2)
 tell("after them", raw(stream().fileno(), full))
 "#;
     for who in everyone() {
