@@ -200,7 +200,7 @@ fn a_projects_build_passes_under_the_settings_that_were_learned() {
     let root = root.to_str().unwrap().trim_end_matches('/');
     let build = |policy: &str, options: &str, script: &str| {
         let starter = format!(
-            "export HOME={home} CARGO={cargo} RUSTC={rustc}; unset CARGO_HOME RUSTUP_TOOLCHAIN CARGO_TARGET_DIR; \
+            "export HOME={home} CARGO={cargo} RUSTC={rustc}; unset CARGO_HOME RUSTUP_TOOLCHAIN CARGO_TARGET_DIR MAKEFLAGS MFLAGS MAKELEVEL; \
              exec \"$0\" \"$1\" \"$2\" {options} -c \"$4\"",
             home = home.display(),
             rustc = rustc.display(),
