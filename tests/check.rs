@@ -24,12 +24,12 @@ fn read(json: &str) -> Settings {
 fn around() -> Around {
     Around {
         home: Some(b"/home/me".to_vec()),
-        directory: b"/work/here".to_vec(),
+        directory: b"/proj/here".to_vec(),
         search: [
             "/usr/bin",
             "/bin",
             "/home/me/.local/bin",
-            "/work/here/node_modules/.bin",
+            "/proj/here/node_modules/.bin",
         ]
         .map(|dir| dir.as_bytes().to_vec())
         .into(),
@@ -168,7 +168,7 @@ fn file_rules_that_open_too_much_or_nothing_are_found() {
         (
             r#""allowWrite": ["."]"#,
             "filesystem.allowWrite[0]",
-            r#"("/work/here/node_modules/.bin")"#,
+            r#"("/proj/here/node_modules/.bin")"#,
             r#""allowWrite": ["."], "denyWrite": ["node_modules/.bin"]"#,
         ),
         (
@@ -488,11 +488,11 @@ fn more_of_the_files_is_found() {
         ),
         // Another working directory makes another path of it.
         (
-            r#""allowWrite": ["/work/here"]"#,
+            r#""allowWrite": ["/proj/here"]"#,
             r#""allowWrite": ["."]"#,
             "NEW: filesystem.allowWrite[0]",
             "\".\"",
-            r#""allowWrite": ["/work/here/inner"]"#,
+            r#""allowWrite": ["/proj/here/inner"]"#,
         ),
         (
             r#""allowWrite": ["a/*.log"]"#,
@@ -539,7 +539,7 @@ fn more_of_the_files_is_found() {
         ),
         (
             r#""denyRead": ["~/**/.env"]"#,
-            r#""denyRead": ["~/work"]"#,
+            r#""denyRead": ["~/proj"]"#,
             "OLD: filesystem.denyRead[0]",
             ".env",
             r#""denyRead": ["~"]"#,
