@@ -82,6 +82,7 @@ impl Course {
         reactor: &mut Reactor,
         ready: &mut Ready<'_>,
         watching: &mut Watching,
+        signals: &mut Signals,
     ) -> Result<(), Error> {
         let mut buffer = [0u8; MESSAGE_BYTES];
         let mut stopped = false;
@@ -110,6 +111,8 @@ impl Course {
                     self.due = self.wall.and_then(|wall| Instant::now().checked_add(wall));
                 }
                 Some([STARTED, errno @ ..]) if matches!(self.stage, Stage::Going) => {
+                    // What was raised before the command was there may lie here unread.
+                    self.pass_on(signals, socket).doing("passing signals on")?;
                     self.stage = Stage::Running;
                     watching.started(passed, errno, reactor)?;
                 }

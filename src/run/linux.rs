@@ -160,7 +160,7 @@ fn supervise(mut started: Started, parts: &mut Parts<'_, '_>) -> Result<Ending, 
                 SIGNALS => course
                     .pass_on(signals, &started.socket)
                     .doing("passing signals on")?,
-                STAGE => course.listen(&started.socket, reactor, ready, watching)?,
+                STAGE => course.listen(&started.socket, reactor, ready, watching, signals)?,
                 CHILD => gone = true,
                 watching::OBSERVER => watching.says_something(),
                 watching::CALLS => watching.answer_alone()?,
@@ -183,7 +183,7 @@ fn supervise(mut started: Started, parts: &mut Parts<'_, '_>) -> Result<Ending, 
     }
     let ended = started.child.wait().doing("waiting for bubblewrap")?;
     // Its last words may still lie in the socket.
-    course.listen(&started.socket, reactor, ready, watching)?;
+    course.listen(&started.socket, reactor, ready, watching, signals)?;
     drain(reactor, &started)?;
     watching.end(reactor, report);
     match std::mem::replace(&mut course.stage, Stage::Starting) {

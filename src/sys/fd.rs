@@ -42,13 +42,19 @@ pub fn packet_pair() -> io::Result<(OwnedFd, OwnedFd)> {
 
 /// Whether a write of at most PIPE_BUF bytes would not wait (poll(2), pipe(7)).
 pub fn takes_writes(fd: BorrowedFd<'_>) -> bool {
+    takes_writes_within(fd, Duration::ZERO)
+}
+
+/// Whether it would not within this time.
+pub fn takes_writes_within(fd: BorrowedFd<'_>, longest: Duration) -> bool {
+    let longest = i32::try_from(longest.as_millis()).unwrap_or(i32::MAX);
     let mut entry = libc::pollfd {
         fd: fd.as_raw_fd(),
         events: libc::POLLOUT,
         revents: 0,
     };
     // SAFETY: `entry` is one entry, as said.
-    unsafe { libc::poll(&raw mut entry, 1, 0) == 1 && entry.revents & libc::POLLOUT != 0 }
+    unsafe { libc::poll(&raw mut entry, 1, longest) == 1 && entry.revents & libc::POLLOUT != 0 }
 }
 
 /// Sends the end of our side of a socket (shutdown(2)).

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use super::cerr;
-use super::fd::takes_writes;
+use super::fd::{takes_writes, takes_writes_within};
 
 /// Bits 0–2: that stream was closed. Bit 3: SIGPIPE was ignored.
 static FOUND: AtomicU8 = AtomicU8::new(0);
@@ -211,8 +211,17 @@ pub fn speak(bytes: &[u8], patience: Duration) -> io::Result<()> {
         match written {
             Ok(n) => rest = rest.get(n..).unwrap_or_default(),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock && Instant::now() < until => {
-                std::thread::sleep(PAUSE);
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                let left = until.saturating_duration_since(Instant::now());
+                let room = match &own {
+                    Stderr::Opened(own) => takes_writes_within(own.as_fd(), left),
+                    Stderr::Socket | Stderr::Other => {
+                        takes_writes_within(io::stderr().as_fd(), left)
+                    }
+                };
+                if !room || Instant::now() >= until {
+                    return Err(e);
+                }
             }
             Err(e) => return Err(e),
         }
@@ -221,9 +230,6 @@ pub fn speak(bytes: &[u8], patience: Duration) -> io::Result<()> {
         }
     }
 }
-
-/// Time between two tries of a write that finds no room.
-const PAUSE: Duration = Duration::from_millis(5);
 
 fn send(bytes: &[u8]) -> io::Result<usize> {
     // SAFETY: `bytes` is valid for the kernel to read.
