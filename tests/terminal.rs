@@ -229,7 +229,7 @@ fn a_shell_inside_has_job_control_of_its_own() {
         r#"
 t = shell(); t.line(f"PS1='in''> ' {SRT} -s {POLICY} bash --norc --noprofile -i"); t.until("in> ")
 t.line("sleep 100 & jobs"); t.until("Running"); t.until("in> ")
-t.line("sleep 200"); t.wait("sleep", lambda: find("200")); t.type("\x03"); t.until("in> "); t.line("echo s$?"); t.until("s130"); t.until("in> ")
+t.line("sleep 4247"); t.wait("sleep", lambda: find("4247")); t.type("\x03"); t.until("in> "); t.line("echo s$?"); t.until("s130"); t.until("in> ")
 t.line("sh said.sh cat"); t.until("begun"); t.line("word"); t.until("word\nword\n"); t.type("\x1a"); t.until("Stopped"); t.until("in> ")
 t.line("fg"); t.until("cat\n"); t.line("again"); t.until("again\nagain\n"); t.type("\x04"); t.until("in> ")
 t.line("kill %1; exit 3"); t.prompt(); t.line("echo s$?"); t.until("s3"); t.prompt()
