@@ -22,6 +22,7 @@ pub mod holds;
 pub mod host;
 pub mod http;
 pub mod json;
+pub mod mac;
 pub mod network;
 pub mod process;
 pub mod proxy_url;

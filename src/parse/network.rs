@@ -194,7 +194,9 @@ impl Reader {
                     }
                 }
             }
-            // `false` where that is the default, and allowLocalBinding on Linux.
+            // On Linux, the sandbox has a loopback of its own.
+            ("network.allowLocalBinding", _) => self.apply_mac(path, node),
+            // `false` where that is the default.
             _ => {}
         }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::glob::{PathPattern, path_pattern};
 use super::json::{Node, Position, Value, document};
+pub use super::mac::{MacSettings, Service, Switch};
 pub use super::network::{Mitm, NetworkSettings, Parent, ServerNames, UnixSockets};
 pub use super::process::{
     EnvironmentSettings, Guarantee, Limits, Processes, Resource, UserNamespaces,
@@ -62,6 +63,8 @@ pub struct Settings {
     pub bwrap_path: Option<String>,
     /// `mandatoryDenySearchDepth`.
     pub search_depth: SearchDepth,
+    /// What only macOS knows.
+    pub mac: MacSettings,
     /// What was accepted and has no effect here.
     pub notes: Vec<String>,
 }
@@ -190,6 +193,7 @@ impl Reader {
                         self.settings
                             .notes
                             .push(format!("{path}: has an effect on macOS only"));
+                        self.apply_mac(&path, value);
                     }
                     Meaning::Later
                         if self.has_shape(&path, value, row.shape) && !is_nothing(value) =>

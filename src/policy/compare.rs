@@ -5,7 +5,7 @@ mod files;
 mod network;
 
 use crate::parse::settings::{
-    EnvironmentSettings, Limits, Processes, Resource, Settings, UserNamespaces,
+    EnvironmentSettings, Limits, MacSettings, Processes, Resource, Service, Settings, Switch, UserNamespaces,
 };
 
 /// Where `new` allows more than `old`, one line each: which file, its key, and what.
@@ -23,6 +23,7 @@ pub fn more(old: &Settings, new: &Settings, home: Option<&[u8]>) -> Vec<String> 
         require,
         bwrap_path,
         search_depth,
+        mac,
         // What is reported decides nothing.
         observed: _,
         ignored: _,
@@ -56,7 +57,46 @@ pub fn more(old: &Settings, new: &Settings, home: Option<&[u8]>) -> Vec<String> 
         let text = format!("is {}, and {} in OLD", depths.1, depths.0);
         found.gained("mandatoryDenySearchDepth", &text);
     }
+    switches(&old.mac, mac, &mut found);
     found.0
+}
+
+/// What macOS alone knows.
+fn switches(old: &MacSettings, new: &MacSettings, found: &mut Found) {
+    let MacSettings {
+        terminals,
+        services,
+        apple_events,
+        trust_service,
+        local_binding,
+    } = new;
+    for (key, before, now) in [
+        ("allowPty", old.terminals, *terminals),
+        ("allowAppleEvents", old.apple_events, *apple_events),
+        (
+            "enableWeakerNetworkIsolation",
+            old.trust_service,
+            *trust_service,
+        ),
+        (
+            "network.allowLocalBinding",
+            old.local_binding,
+            *local_binding,
+        ),
+    ] {
+        if now == Switch::On && before == Switch::Off {
+            found.gained(key, "is true, and is not in OLD");
+        }
+    }
+    for service in services {
+        if !old.services.iter().any(|other| other.covers(service)) {
+            let name = match service {
+                Service::Named(name) => name.clone(),
+                Service::Beginning(start) => format!("{start}*"),
+            };
+            found.gained("allowMachLookup", &format!("OLD allows not all of {name:?}"));
+        }
+    }
 }
 
 /// The lines so far.
