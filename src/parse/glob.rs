@@ -5,6 +5,8 @@
 //! A leading dot is a character like any other. Names are matched as bytes: `?` and
 //! a set take one UTF-8 character, or one byte where there is none.
 
+mod whole;
+
 use crate::limits::GLOB_PARTS;
 
 /// A path as the settings have it.
@@ -32,7 +34,7 @@ pub struct Glob {
 
 /// One component.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+pub enum Part {
     /// `**`.
     Directories,
     /// A name.
@@ -48,15 +50,20 @@ pub struct NamePattern {
     tail: Vec<u8>,
 }
 
+/// What stands for something in a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Token {
+pub enum Token {
+    /// A byte, for itself.
     Byte(u8),
     /// `?`
     One,
     /// `*`
     Many,
+    /// `[a-z]`
     Set {
+        /// Whether it stands for every character but these: `[!a-z]`.
         negated: bool,
+        /// First and last characters.
         ranges: Vec<(char, char)>,
     },
 }
@@ -176,20 +183,26 @@ fn name(text: &str) -> Result<NamePattern, &'static str> {
             _ => bytes(&mut tokens, c),
         }
     }
-    let run = |tokens: &mut dyn Iterator<Item = &Token>| {
-        let mut run = Vec::new();
-        for token in tokens {
-            match token {
-                Token::Byte(byte) => run.push(*byte),
-                Token::One | Token::Many | Token::Set { .. } => break,
+    Ok(NamePattern::of(tokens))
+}
+
+impl NamePattern {
+    fn of(tokens: Vec<Token>) -> Self {
+        let run = |tokens: &mut dyn Iterator<Item = &Token>| {
+            let mut run = Vec::new();
+            for token in tokens {
+                match token {
+                    Token::Byte(byte) => run.push(*byte),
+                    Token::One | Token::Many | Token::Set { .. } => break,
+                }
             }
-        }
-        run
-    };
-    let head = run(&mut tokens.iter());
-    let mut tail = run(&mut tokens.iter().rev());
-    tail.reverse();
-    Ok(NamePattern { tokens, head, tail })
+            run
+        };
+        let head = run(&mut tokens.iter());
+        let mut tail = run(&mut tokens.iter().rev());
+        tail.reverse();
+        Self { tokens, head, tail }
+    }
 }
 
 fn bytes(tokens: &mut Vec<Token>, c: char) {

@@ -5,7 +5,8 @@ mod files;
 mod network;
 
 use crate::parse::settings::{
-    EnvironmentSettings, Limits, MacSettings, Processes, Resource, Service, Settings, Switch, UserNamespaces,
+    EnvironmentSettings, Limits, MacSettings, Processes, Resource, Service, Settings, Switch,
+    UserNamespaces,
 };
 
 /// Where `new` allows more than `old`, one line each: which file, its key, and what.
@@ -94,7 +95,10 @@ fn switches(old: &MacSettings, new: &MacSettings, found: &mut Found) {
                 Service::Named(name) => name.clone(),
                 Service::Beginning(start) => format!("{start}*"),
             };
-            found.gained("allowMachLookup", &format!("OLD allows not all of {name:?}"));
+            found.gained(
+                "allowMachLookup",
+                &format!("OLD allows not all of {name:?}"),
+            );
         }
     }
 }

@@ -5,12 +5,15 @@ use std::net::IpAddr;
 
 use super::files::{Kind, Placeholder, Rule};
 use super::route::ProxyVariables;
+use crate::parse::glob::Glob;
 
 /// What the host was found to be, read once before the policy is made.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// Every path rule of the settings, resolved; of a glob, every match.
     pub rules: Vec<Resolved>,
+    /// Every pattern among them, for a system that holds patterns themselves.
+    pub patterns: Vec<Pattern>,
     /// Every Unix socket that the settings list, resolved; what its rule says has no
     /// meaning.
     pub sockets: Vec<Resolved>,
@@ -101,6 +104,19 @@ pub struct Resolved {
     pub place: Place,
     /// The symbolic links that led there.
     pub links: Vec<Link>,
+}
+
+/// A path pattern of the settings.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    /// Where the settings say it.
+    pub key: String,
+    /// What is said of what matches, and all that lies below.
+    pub rule: Rule,
+    /// The directory that it starts in: absolute, symlinks resolved if it is there.
+    pub base: Vec<u8>,
+    /// The names below it.
+    pub glob: Glob,
 }
 
 /// A symbolic link.

@@ -25,9 +25,11 @@ pub mod relate;
 pub mod route;
 pub mod spot;
 
-use crate::parse::settings::{Limits, Observed, Processes, Settings, UnixSockets, UserNamespaces};
+use crate::parse::settings::{
+    GitConfig, Limits, MacSettings, Observed, Processes, Settings, UnixSockets, UserNamespaces,
+};
 use explain::Socket;
-pub use facts::{Bubblewrap, Facts, Found, Host, Link, Place, Resolved, Stream, User};
+pub use facts::{Bubblewrap, Facts, Found, Host, Link, Pattern, Place, Resolved, Stream, User};
 use files::{Access, Entry, FRESH, Files, Kind, Placeholder, Rule, join};
 use network::Network;
 use ports::Ports;
@@ -38,6 +40,10 @@ use route::Routes;
 pub struct Policy {
     /// Files.
     pub files: Files,
+    /// The patterns that `files` has the matches of, as they were found.
+    pub patterns: Vec<Pattern>,
+    /// Whether `.git/config` is an always-denied name.
+    pub git_config: GitConfig,
     /// Names to hold by a placeholder, parents before children.
     pub holds: Vec<(Vec<u8>, Placeholder)>,
     /// Symbolic links that must stay what they are.
@@ -64,6 +70,8 @@ pub struct Policy {
     pub processes: Processes,
     /// What it may use.
     pub limits: Limits,
+    /// What only macOS knows.
+    pub mac: MacSettings,
     /// Rules without effect here, for `--debug`.
     pub notes: Vec<String>,
 }
@@ -220,6 +228,8 @@ impl Policy {
         let routes = Routes::new(&settings.network, &facts.proxies)?;
         let holds = files.settle();
         Ok(Self {
+            patterns: facts.patterns.clone(),
+            git_config: settings.filesystem.git_config,
             holds,
             pinned_links: files.links(),
             made_links,
@@ -241,6 +251,7 @@ impl Policy {
             },
             processes: settings.processes,
             limits: settings.limits.clone(),
+            mac: settings.mac.clone(),
             notes,
         })
     }

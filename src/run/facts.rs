@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::leads::follow;
-use super::paths::{Resolution, path, resolve};
+use super::paths::{self, Resolution, path, resolve};
 use super::probe::{Loaded, home};
 use super::tasks::{Finds, Tasks, Wanted};
 use super::walk::Walk;
@@ -20,7 +20,7 @@ use crate::parse::settings::PathRule;
 use crate::policy::files::{FRESH, Kind, Rule, covers, join};
 use crate::policy::protected::Names;
 use crate::policy::route::ProxyVariables;
-use crate::policy::{Facts, Place, Resolved};
+use crate::policy::{Facts, Pattern, Place, Resolved};
 use crate::sys;
 
 /// What is said of a directory of `srt`'s own.
@@ -244,6 +244,15 @@ fn search(
     for (index, (glob, rule, key)) in globs.iter().enumerate() {
         let wanted = absolute(&glob.base, key, directory)?;
         let found = resolve(&wanted).map_err(|e| Error::Policy(vec![format!("{key}: {e}")]))?;
+        facts.patterns.push(Pattern {
+            key: (*key).to_owned(),
+            rule: *rule,
+            base: match &found.place {
+                Place::Exists { path, .. } => path.clone(),
+                Place::Absent { .. } | Place::Unseen { .. } => paths::plain(&wanted),
+            },
+            glob: (*glob).clone(),
+        });
         match &found.place {
             Place::Exists { path, .. } => walk.start(
                 path,

@@ -37,6 +37,18 @@ fn components(text: &[u8]) -> impl DoubleEndedIterator<Item = Vec<u8>> {
     text.split(|&b| b == b'/').filter(named).map(<[u8]>::to_vec)
 }
 
+/// An absolute path without `.`, `..` and double slashes, by its words alone.
+pub fn plain(wanted: &[u8]) -> Vec<u8> {
+    let mut at = b"/".to_vec();
+    for name in components(wanted) {
+        at = match name.as_slice() {
+            b".." => parent(&at).unwrap_or(b"/").to_vec(),
+            name => join(&at, name),
+        };
+    }
+    at
+}
+
 /// Resolves an absolute path as the kernel does (path_resolution(7)).
 ///
 /// # Errors
