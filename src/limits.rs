@@ -136,6 +136,13 @@ pub const RECORD_BYTES: u64 = 64 * 1024 * 1024;
 /// Most arguments bubblewrap takes from `--args` and its command line together.
 pub const BWRAP_ARGUMENTS: usize = 9_000;
 
+/// Longest string in a macOS sandbox profile: one that is longer makes the whole profile
+/// void.
+pub const SEATBELT_LITERAL_BYTES: usize = 1_025;
+
+/// Longest regular expression in one: the same bound, with room for what is around it.
+pub const SEATBELT_REGEX_BYTES: usize = 900;
+
 /// Most bytes of bubblewrap's own error text that are repeated to the user.
 pub const BWRAP_WORDS: usize = 4096;
 

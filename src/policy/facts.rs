@@ -115,6 +115,8 @@ pub struct Pattern {
     pub rule: Rule,
     /// The directory that it starts in: absolute, symlinks resolved if it is there.
     pub base: Vec<u8>,
+    /// What lies there: a directory, or nothing that is known.
+    pub kind: Kind,
     /// The names below it.
     pub glob: Glob,
 }

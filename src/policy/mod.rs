@@ -46,6 +46,9 @@ pub struct Policy {
     pub git_config: GitConfig,
     /// Names to hold by a placeholder, parents before children.
     pub holds: Vec<(Vec<u8>, Placeholder)>,
+    /// What denials name that is not there, and that nobody could make as things are: for
+    /// a system where a pattern may come to allow it.
+    pub absent: Vec<Entry>,
     /// Symbolic links that must stay what they are.
     pub pinned_links: Vec<Vec<u8>>,
     /// Symbolic links in hidden directories by which something visible is named.
@@ -192,7 +195,10 @@ impl Policy {
     /// Every rule that cannot be enforced on this host, one line each.
     pub fn new(settings: &Settings, facts: &Facts) -> Result<Self, Vec<String>> {
         let all = facts.rules.iter().flat_map(|rule| entries(rule, facts));
-        let mut files = Files::new(built_in(facts).into_iter().chain(all));
+        let all: Vec<Entry> = built_in(facts).into_iter().chain(all).collect();
+        let absent = all.iter().filter(|entry| entry.kind == Kind::Absent);
+        let absent = absent.cloned().collect();
+        let mut files = Files::new(all);
         let pins: Vec<_> = facts.rules.iter().flat_map(|r| links(r, &files)).collect();
         for pin in pins {
             files.add(pin);
@@ -231,6 +237,7 @@ impl Policy {
             patterns: facts.patterns.clone(),
             git_config: settings.filesystem.git_config,
             holds,
+            absent,
             pinned_links: files.links(),
             made_links,
             kernel: facts.kernel.clone(),

@@ -131,6 +131,11 @@ pub fn git_rows(config: GitConfig) -> impl Iterator<Item = &'static Row> {
         .filter(move |row| config == GitConfig::Protected || row.name != CONFIG)
 }
 
+/// The rows for names in any directory.
+pub fn rows() -> impl Iterator<Item = &'static Row> {
+    NAMES.iter()
+}
+
 /// Which absent names are to be held in a directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Names {

@@ -251,6 +251,10 @@ fn search(
                 Place::Exists { path, .. } => path.clone(),
                 Place::Absent { .. } | Place::Unseen { .. } => paths::plain(&wanted),
             },
+            kind: match &found.place {
+                Place::Exists { kind, .. } => *kind,
+                Place::Absent { .. } | Place::Unseen { .. } => Kind::Absent,
+            },
             glob: (*glob).clone(),
         });
         match &found.place {
