@@ -14,9 +14,7 @@ use sandbox_runtime::emit::seatbelt::{Mac, profile};
 use sandbox_runtime::parse::glob::{Glob, PathPattern, path_pattern};
 use sandbox_runtime::parse::settings::{Settings, settings};
 use sandbox_runtime::policy::explain::{self, Act, Decision};
-use sandbox_runtime::policy::files::{
-    Access, Entry, Files, Kind, Placeholder, Rule, covers, parent,
-};
+use sandbox_runtime::policy::files::{Access, Entry, Files, Kind, Rule, covers, parent};
 use sandbox_runtime::policy::protected::{last, reason};
 use sandbox_runtime::policy::{Facts, Found, Pattern, Place, Policy, Resolved};
 use sbpl::{Profile, Question, Regex, Value};
@@ -41,7 +39,7 @@ impl Chance {
 type Said = (String, Rule);
 
 /// A policy, what it was made of, and every path that is asked about.
-struct Case1 {
+struct Sample {
     settings: Settings,
     rules: Vec<Said>,
     /// What is there.
@@ -79,7 +77,7 @@ fn always(root: &str, path: &str) -> Option<&'static str> {
     reason(&above, name, Kind::File).filter(|_| inside && name != b".git")
 }
 
-impl Case1 {
+impl Sample {
     /// The facts, were all of `paths` there.
     fn facts(&self, paths: &BTreeMap<String, Kind>) -> Facts {
         let place = |path: &str, kind: Kind| Place::Exists {
@@ -214,7 +212,7 @@ const NAMES: [&str; 9] = [
     "a", "b", "c", "x.pem", "y.pem", ".bashrc", ".vscode", ".git", "hooks",
 ];
 
-fn generated(chance: &mut Chance) -> Case1 {
+fn generated(chance: &mut Chance) -> Sample {
     let root = *chance.pick(&["/w", "/w", "/private/tmp/w", "/private/var/w"]);
     let mut tree = BTreeMap::from([(root.to_owned(), Kind::Directory)]);
     for _ in 0..14 {
@@ -300,7 +298,7 @@ fn generated(chance: &mut Chance) -> Case1 {
         r#"{{"network": {{"allowLocalBinding": {binding}{}{unix}}}}}"#,
         chance.pick(&ports)
     );
-    Case1 {
+    Sample {
         settings: settings(json.as_bytes()).unwrap(),
         rules,
         tree,
@@ -333,7 +331,7 @@ fn spelled(path: &str) -> Vec<String> {
 }
 
 /// Everything in which a profile is not what the policy says; and how often it was asked.
-fn disagreements(case: &Case1, now: &Policy, read: &Profile) -> (Vec<String>, usize, usize) {
+fn disagreements(case: &Sample, now: &Policy, read: &Profile) -> (Vec<String>, usize, usize) {
     let expected = case.expected();
     let mut wrong = Vec::new();
     let (mut asked, mut deletes) = (0, 0);
@@ -447,7 +445,7 @@ fn disagreements(case: &Case1, now: &Policy, read: &Profile) -> (Vec<String>, us
     (wrong, asked, deletes)
 }
 
-fn network(case: &Case1, now: &Policy, read: &Profile, wrong: &mut Vec<String>) -> usize {
+fn network(case: &Sample, now: &Policy, read: &Profile, wrong: &mut Vec<String>) -> usize {
     use sandbox_runtime::parse::settings::{Switch, UnixSockets};
     let local = now.mac.local_binding == Switch::On;
     let mut asked = 0;
@@ -535,4 +533,819 @@ fn what_is_generated_is_what_the_policy_says() {
     assert!(asked > 100_000, "{asked}");
     assert!(deleted > 3_000, "{deleted}");
     assert!(exact > 900, "{exact}");
+}
+
+/// A sample of these rules over a tree.
+fn sample(json: &str, rules: &[(&str, Rule)], tree: &[(&str, Kind)]) -> Sample {
+    Sample {
+        settings: settings(json.as_bytes()).unwrap(),
+        rules: rules
+            .iter()
+            .map(|(text, rule)| ((*text).to_owned(), *rule))
+            .collect(),
+        tree: tree
+            .iter()
+            .map(|(path, kind)| ((*path).to_owned(), *kind))
+            .collect(),
+        more: BTreeSet::new(),
+        sockets: Vec::new(),
+    }
+}
+
+const D: Kind = Kind::Directory;
+const F: Kind = Kind::File;
+
+/// A tree that most samples have.
+const HOME: &[(&str, Kind)] = &[
+    ("/Users/me", D),
+    ("/Users/me/.ssh", D),
+    ("/Users/me/.ssh/id", F),
+    ("/Users/me/.ssh/known_hosts", F),
+    ("/Users/me/w", D),
+    ("/Users/me/w/.bashrc", F),
+    ("/Users/me/w/.env", F),
+    ("/Users/me/w/out", D),
+    ("/Users/me/w/src", D),
+    ("/Users/me/w/src/a.ts", F),
+    ("/Users/me/w/src/key.pem", F),
+    ("/private/tmp", D),
+];
+
+fn files(read: &Profile, operation: &str, path: &str) -> bool {
+    read.allows(&Question {
+        operation,
+        path: path.as_bytes(),
+        vnode: "REGULAR-FILE",
+        ..Question::default()
+    })
+}
+
+fn reader(sample: &Sample, mac: &Mac) -> Profile {
+    sbpl::profile(&made(&sample.policy(), mac)).unwrap()
+}
+
+#[test]
+fn tables_of_paths() {
+    let ours = sample(
+        "{}",
+        &[
+            ("/Users/me/.ssh", Rule::DenyRead),
+            ("/Users/me/.ssh/known_hosts", Rule::AllowRead),
+            ("/Users/me/w", Rule::AllowWrite),
+            ("/private/tmp", Rule::AllowWrite),
+            ("/Users/me/w/.env", Rule::DenyWrite),
+            ("/Users/me/w/absent", Rule::DenyWrite),
+            ("/Users/me/w/**/*.pem", Rule::DenyWrite),
+            ("/Users/me/w/gen/*.Key", Rule::DenyWrite),
+        ],
+        HOME,
+    );
+    let read = reader(&ours, &mac());
+    for (operation, path, allowed) in [
+        ("file-read-data", "/usr/lib/x", true),
+        ("file-read-data", "/Users/me/.ssh", false),
+        ("file-read-data", "/Users/me/.ssh/id", false),
+        ("file-read-metadata", "/Users/me/.ssh/id", false),
+        ("file-read-data", "/Users/me/.sshx", true),
+        ("file-read-data", "/Users/me/.ssh/known_hosts", true),
+        ("file-write-data", "/Users/me/.ssh/known_hosts", false),
+        ("file-write-data", "/etc/hosts", false),
+        ("file-write-create", "/Users/me/w/new", true),
+        ("file-write-unlink", "/Users/me/w/src/a.ts", true),
+        ("file-write-create", "/tmp/x", true),
+        ("file-write-create", "/private/tmp/x", true),
+        ("file-write-data", "/Users/me/w/.env", false),
+        ("file-write-unlink", "/Users/me/w/.env", false),
+        // The root itself stays, and what lies above what is denied in it.
+        ("file-write-unlink", "/Users/me/w", false),
+        ("file-write-create", "/Users/me/w", false),
+        ("file-write-unlink", "/Users/me/w/src", false),
+        ("file-write-mode", "/Users/me/w/src", true),
+        // What is not there yet, in whatever spelling.
+        ("file-write-create", "/Users/me/w/absent", false),
+        ("file-write-create", "/Users/me/w/ABSENT", false),
+        ("file-write-create", "/Users/me/w/Absent/x", false),
+        ("file-write-create", "/Users/me/w/absentee", true),
+        ("file-write-create", "/Users/me/w/new.pem", false),
+        ("file-write-create", "/Users/me/w/src/deep/new.PEM", false),
+        ("file-write-create", "/Users/me/w/GEN/my.kEY", false),
+        ("file-write-create", "/Users/me/w/gen/my.keys", true),
+        ("file-write-create", "/Users/me/w/.BashRC", false),
+        ("file-write-create", "/Users/me/w/deep/.zshrc", false),
+        ("file-write-create", "/Users/me/w/.VSCode/tasks.json", false),
+        ("file-write-create", "/Users/me/w/.vscodex", true),
+        ("file-write-create", "/Users/me/w/.claude/commands/x", false),
+        ("file-write-create", "/Users/me/w/.claude/x", true),
+        ("file-write-create", "/Users/me/w/x/.git", true),
+        ("file-write-create", "/Users/me/w/x/.git/HEAD", true),
+        (
+            "file-write-create",
+            "/Users/me/w/x/.git/refs/heads/config",
+            true,
+        ),
+        ("file-write-create", "/Users/me/w/x/.git/config", false),
+        ("file-write-create", "/Users/me/w/x/.git/config.lock", true),
+        (
+            "file-write-create",
+            "/Users/me/w/x/.git/hooks/pre-commit",
+            false,
+        ),
+        (
+            "file-write-create",
+            "/Users/me/w/.git/modules/y/hooks/x",
+            false,
+        ),
+        ("file-write-create", "/Users/me/own/.bashrc", true),
+    ] {
+        assert_eq!(files(&read, operation, path), allowed, "{operation} {path}");
+    }
+    let kept = Mac {
+        case: Case::Kept,
+        ..mac()
+    };
+    let read = reader(&ours, &kept);
+    assert!(!files(&read, "file-write-create", "/Users/me/w/.bashrc"));
+    for path in [".BashRC", "ABSENT", "a.PEM", "GEN/my.key"] {
+        let path = format!("/Users/me/w/{path}");
+        assert!(files(&read, "file-write-create", &path), "{path}");
+    }
+    // Git's configuration, if it may be written.
+    let json = r#"{"filesystem": {"allowGitConfig": true}}"#;
+    let git = sample(json, &[("/Users/me/w", Rule::AllowWrite)], HOME);
+    let read = reader(&git, &mac());
+    assert!(files(&read, "file-write-create", "/Users/me/w/.git/config"));
+    assert!(!files(
+        &read,
+        "file-write-create",
+        "/Users/me/w/.git/hooks/x"
+    ));
+    assert!(!files(
+        &read,
+        "file-write-create",
+        "/Users/me/w/.git/commondir"
+    ));
+    // The user's own temporary directory, where it is asked for.
+    let own = |user_temporary: Option<&str>| {
+        let read = reader(
+            &sample("{}", &[], HOME),
+            &Mac {
+                user_temporary: user_temporary.map(Into::into),
+                ..mac()
+            },
+        );
+        [
+            "/var/folders/ab/c/T/x",
+            "/private/var/folders/ab/c/C/x",
+            "/private/var/folders/ab/c",
+        ]
+        .map(|path| files(&read, "file-write-unlink", path))
+    };
+    assert_eq!(own(None), [false; 3]);
+    assert_eq!(own(Some("/private/var/folders/ab/c")), [true, true, false]);
+}
+
+#[test]
+fn tables_of_everything_else() {
+    let asked = |json: &str| {
+        let policy = sample(json, &[], HOME).policy();
+        sbpl::profile(&made(&policy, &mac())).unwrap()
+    };
+    let plain = asked("{}");
+    let all = asked(
+        r#"{"allowPty": true, "allowMachLookup": ["org.x.One", "org.y.*", "com.apple.z", "com.*"], "allowAppleEvents": true,
+            "enableWeakerNetworkIsolation": true, "network": {"httpProxyPort": 8080}}"#,
+    );
+    assert_eq!(plain.tag, b"TAG");
+    for (operation, name, usual, opened) in [
+        ("process-exec", "", true, true),
+        ("process-fork", "", true, true),
+        ("signal", "same-sandbox", true, true),
+        ("signal", "others", false, false),
+        ("process-info-pidinfo", "same-sandbox", true, true),
+        ("process-info-pidinfo", "others", false, false),
+        ("mach-priv-task-port", "others", false, false),
+        ("mach-lookup", "com.apple.logd", true, true),
+        ("mach-lookup", "com.apple.SecurityServer", true, true),
+        ("mach-lookup", "com.apple.logd.admin", false, true),
+        ("mach-lookup", "com.apple.trustd.agent", false, true),
+        (
+            "mach-lookup",
+            "com.apple.coreservices.appleevents",
+            false,
+            true,
+        ),
+        ("mach-lookup", "org.x.One", false, true),
+        ("mach-lookup", "org.x.One.more", false, false),
+        ("mach-lookup", "org.y.anything", false, true),
+        ("mach-register", "org.y.anything", false, true),
+        ("mach-register", "com.apple.z", false, false),
+        ("mach-register", "com.else", false, false),
+        ("appleevent-send", "", false, true),
+        ("lsopen", "", false, true),
+        ("pseudo-tty", "", false, true),
+        ("iokit-open", "IOSurfaceRootUserClient", true, true),
+        ("iokit-open", "AppleKeyStoreUserClient", false, false),
+        ("sysctl-read", "hw.ncpu", true, true),
+        ("sysctl-read", "kern.proc.pid.12", true, true),
+        ("sysctl-read", "kern.procargs2", false, false),
+        ("sysctl-write", "kern.tcsm_enable", true, true),
+        ("sysctl-write", "hw.ncpu", false, false),
+        ("default", "", false, false),
+    ] {
+        let said = [&plain, &all].map(|read| {
+            read.allows(&Question {
+                operation,
+                name,
+                ..Question::default()
+            })
+        });
+        assert_eq!(said, [usual, opened], "{operation} {name}");
+    }
+    for (operation, path, vnode, usual, opened) in [
+        ("file-ioctl", "/dev/tty", "CHARACTER-DEVICE", true, true),
+        ("file-ioctl", "/dev/disk0", "CHARACTER-DEVICE", false, false),
+        (
+            "file-write-data",
+            "/dev/null",
+            "CHARACTER-DEVICE",
+            true,
+            true,
+        ),
+        ("file-write-data", "/dev/null", "REGULAR-FILE", false, false),
+        (
+            "file-write-unlink",
+            "/dev/null",
+            "CHARACTER-DEVICE",
+            false,
+            false,
+        ),
+        (
+            "file-write-data",
+            "/dev/disk0",
+            "CHARACTER-DEVICE",
+            false,
+            false,
+        ),
+        (
+            "file-write-data",
+            "/dev/ptmx",
+            "CHARACTER-DEVICE",
+            false,
+            true,
+        ),
+        (
+            "file-ioctl",
+            "/dev/ttys003",
+            "CHARACTER-DEVICE",
+            false,
+            true,
+        ),
+        (
+            "file-write-data",
+            "/dev/tty.usb",
+            "CHARACTER-DEVICE",
+            false,
+            false,
+        ),
+    ] {
+        let said = [&plain, &all].map(|read| {
+            read.allows(&Question {
+                operation,
+                path: path.as_bytes(),
+                vnode,
+                ..Question::default()
+            })
+        });
+        assert_eq!(said, [usual, opened], "{operation} {path} {vnode}");
+    }
+    // An external proxy is reached as our own is; without one, nothing is.
+    let reached = |read: &Profile, port| {
+        read.allows(&Question {
+            operation: "network-outbound",
+            ip: Some((true, port)),
+            ..Question::default()
+        })
+    };
+    assert!(reached(&all, 8080) && !reached(&plain, 8080));
+    let policy = sample("{}", &[], HOME).policy();
+    let none = Mac {
+        proxies: Vec::new(),
+        ..mac()
+    };
+    let none = sbpl::profile(&made(&policy, &none)).unwrap();
+    assert!(!(1..=u16::MAX).any(|port| reached(&none, port)));
+}
+
+#[test]
+fn the_root_itself_stays_readable() {
+    let mut policy = sample("{}", &[("/Users/me/w", Rule::AllowWrite)], HOME).policy();
+    let entry = |path: &str, rule| Entry {
+        path: path.into(),
+        kind: D,
+        hold: None,
+        rule,
+        origin: "k".into(),
+    };
+    policy.files = Files::new([
+        entry("/", Rule::DenyRead),
+        entry("/usr", Rule::AllowRead),
+        entry("/", Rule::AllowWrite),
+    ]);
+    let text = made(&policy, &mac());
+    let read = sbpl::profile(&text).unwrap();
+    for (path, allowed) in [
+        ("/", true),
+        ("/a", false),
+        ("/usr", true),
+        ("/usr/lib/x", true),
+    ] {
+        assert_eq!(files(&read, "file-read-data", path), allowed, "{path}");
+        let hidden = files(&read, "file-write-data", path);
+        assert_eq!(hidden, path.starts_with("/usr"), "{path}");
+    }
+    let without = sbpl::profile(&without(&text, "root")).unwrap();
+    assert!(!files(&without, "file-read-data", "/"));
+}
+
+/// The profile without the groups of this name.
+fn without(text: &str, group: &str) -> String {
+    let marker = format!("; {group}: ");
+    let mut out = String::new();
+    let mut drops = false;
+    for line in text.lines() {
+        if line.starts_with("; ") {
+            drops = line.starts_with(&marker);
+        }
+        if !drops {
+            out += line;
+            out.push('\n');
+        }
+    }
+    out
+}
+
+#[test]
+fn every_group_that_matters_is_missed() {
+    let mut chance = Chance(0x2545_f491_4f6c_dd1d);
+    let groups = [
+        "network",
+        "local binding",
+        "name servers",
+        "ports",
+        "sockets",
+        "reading",
+        "hidden",
+        "ways",
+        "writing",
+        "written blindly",
+        "denied",
+        "always denied",
+        "temporary directory",
+        "moves",
+    ];
+    let mut missed = BTreeSet::new();
+    for _ in 0..60 {
+        let sample = generated(&mut chance);
+        let policy = sample.policy();
+        let text = made(&policy, &mac());
+        for group in groups {
+            let mutant = without(&text, group);
+            if mutant == text || missed.contains(group) {
+                continue;
+            }
+            let read = sbpl::profile(&mutant).unwrap();
+            if !disagreements(&sample, &policy, &read).0.is_empty() {
+                missed.insert(group);
+            }
+        }
+    }
+    let all = BTreeSet::from(groups);
+    assert_eq!(all.difference(&missed).collect::<Vec<_>>(), [&""; 0]);
+    // Without the first, nothing is a profile.
+    let text = made(&sample("{}", &[], HOME).policy(), &mac());
+    assert!(sbpl::profile(&without(&text, "start")).is_err());
+    // The order is the policy: what comes last decides.
+    let ours = sample(
+        "{}",
+        &[
+            ("/Users/me/w", Rule::AllowWrite),
+            ("/Users/me/w/src", Rule::DenyWrite),
+        ],
+        HOME,
+    );
+    let text = made(&ours.policy(), &mac());
+    let (before, denied) = text.split_at(text.find("; denied: ").unwrap());
+    let (head, writing) = before.split_at(before.find("; writing: ").unwrap());
+    let swapped = format!("{head}{denied}{writing}");
+    let read = sbpl::profile(&swapped).unwrap();
+    assert!(!disagreements(&ours, &ours.policy(), &read).0.is_empty());
+}
+
+#[test]
+fn hostile_strings_stay_strings() {
+    let mut chance = Chance(0x0123_4567_89ab_cdef);
+    let pieces: [&[u8]; 14] = [
+        b"\"",
+        b"\\",
+        b"\n",
+        b"\r",
+        b"\t",
+        b"\x1b",
+        b"\x7f",
+        b"\xff",
+        b"\xc3",
+        "é".as_bytes(),
+        "\u{85}".as_bytes(),
+        b";",
+        b"#\"",
+        b")(allow default)",
+    ];
+    for _ in 0..20_000 {
+        let count = chance.below(12);
+        let text: Vec<u8> = (0..count)
+            .flat_map(|_| chance.pick(&pieces).to_vec())
+            .collect();
+        let quoted = literal(&text, "k").unwrap();
+        assert_eq!(
+            sbpl::read(quoted.as_bytes()),
+            Ok(vec![Value::Text(text)]),
+            "{quoted}"
+        );
+        assert!(!quoted.contains('\n'));
+    }
+    // As paths of rules, in literals and in expressions.
+    for hostile in [
+        "a\")) (allow file-write* (subpath \"/\")) ; (",
+        "back\\slash\\",
+        "line\nbreak (allow default)",
+        "\"",
+        "quote\"*",
+        "new\nline*",
+        "tab\t?",
+        "dollar$^.|+(){}[x]*",
+    ] {
+        let denied = format!("/Users/me/w/{hostile}");
+        let ours = sample(
+            "{}",
+            &[
+                ("/Users/me/w", Rule::AllowWrite),
+                (&denied, Rule::DenyWrite),
+            ],
+            HOME,
+        );
+        let text = made(&ours.policy(), &mac());
+        let read = sbpl::profile(&text).unwrap_or_else(|e| panic!("{hostile:?}: {e}\n{text}"));
+        let named = denied
+            .replace('*', "end")
+            .replace('?', "!")
+            .replace("[x]", "x");
+        assert!(
+            !files(&read, "file-write-create", &named),
+            "{named}\n{text}"
+        );
+        assert!(files(&read, "file-write-create", "/Users/me/w/other"));
+        assert!(!files(&read, "file-write-create", "/etc/x"));
+    }
+    let policy = sample("{}", &[], HOME).policy();
+    let tag = Mac {
+        tag: "\") (allow default) ;".into(),
+        ..mac()
+    };
+    assert_eq!(
+        sbpl::profile(&made(&policy, &tag)).unwrap().tag,
+        tag.tag.as_bytes()
+    );
+}
+
+#[test]
+fn what_is_too_long_is_an_error_that_names_its_rule() {
+    let fits = format!("/{}", "x".repeat(1_024));
+    let long = format!("{fits}x");
+    for (path, whole) in [(&fits, true), (&long, false)] {
+        let ours = sample("{}", &[(path, Rule::DenyRead)], &[("/w", D), (path, F)]);
+        match profile(&ours.policy(), &mac()) {
+            Ok(text) => assert!(whole && sbpl::profile(&text).is_ok()),
+            Err(problems) => {
+                assert!(!whole && problems.len() == 1, "{problems:?}");
+                assert!(problems[0].starts_with("DenyRead[0]: "), "{problems:?}");
+            }
+        }
+    }
+    let long = format!("/w/{}*", "x".repeat(300));
+    for rule in [Rule::DenyRead, Rule::DenyWrite] {
+        let ours = sample(
+            "{}",
+            &[("/w", Rule::AllowWrite), (&long, rule)],
+            &[("/w", D)],
+        );
+        let problems = profile(&ours.policy(), &mac()).unwrap_err();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(
+            problems[0].starts_with(&format!("{rule:?}[1]: ")),
+            "{problems:?}"
+        );
+        // A file system that keeps the case takes shorter ones.
+        let kept = Mac {
+            case: Case::Kept,
+            ..mac()
+        };
+        assert!(profile(&ours.policy(), &kept).is_ok());
+    }
+    for set in ["/w/[!é]", "/w/[a-\u{4000}]"] {
+        let ours = sample("{}", &[(set, Rule::DenyRead)], &[("/w", D)]);
+        let problems = profile(&ours.policy(), &mac()).unwrap_err();
+        assert!(problems[0].starts_with("DenyRead[0]: "), "{problems:?}");
+    }
+}
+
+#[test]
+fn expressions_are_what_the_patterns_are() {
+    let written = |text: &str| {
+        let glob = pattern(text).unwrap();
+        let regex = |case: Case, below: Below| {
+            let folded = match case {
+                Case::Kept => glob.clone(),
+                Case::Folded => glob.folded(),
+            };
+            let base = (glob.base.as_bytes(), Case::Kept);
+            String::from_utf8(regex::regex(base, folded.parts(), case, below).unwrap()).unwrap()
+        };
+        [
+            regex(Case::Kept, Below::Itself),
+            regex(Case::Folded, Below::Everything),
+        ]
+    };
+    for (text, kept, folded) in [
+        (
+            "/a/**/*.ts",
+            r"^/a/(.*/)?[^/]*\.ts$",
+            r"^/a/(.*/)?[^/]*\.[tT][sS](/.*)?$",
+        ),
+        ("/a/?b*", "^/a/[^/]b[^/]*$", "^/a/[^/][bB][^/]*(/.*)?$"),
+        (
+            "/a/*?*?x",
+            "^/a/[^/][^/][^/]*x$",
+            "^/a/[^/][^/][^/]*[xX](/.*)?$",
+        ),
+        (
+            "/a.b/**/c/*",
+            r"^/a\.b/(.*/)?c/[^/]*$",
+            r"^/a\.b/(.*/)?[cC]/[^/]*(/.*)?$",
+        ),
+        ("/[!a-c^]", r"^/[^/a-c\^]$", r"^/[^/a-c\^A-C](/.*)?$"),
+        ("/[+-9]", r"^/[+-.0-9]$", r"^/[+-.0-9](/.*)?$"),
+        ("/[xé-ê]", "^/([x]|é|ê)$", "^/([xX]|é|ê)(/.*)?$"),
+    ] {
+        assert_eq!(written(text), [kept, folded], "{text}");
+    }
+    // Generated ones, against the matcher of the settings.
+    let pieces = [
+        "a", "B", "z", ".", "\\*", "é", "*", "*", "?", "[a-c]", "[!a-c]", "[A-Z_]", "[+-9]",
+        "[]x-]", "[!]b]", "[é-ë]", "(", "$", "{", "+", "|",
+    ];
+    let units: [&[u8]; 20] = [
+        b"a",
+        b"A",
+        b"b",
+        b"B",
+        b"z",
+        b"Z",
+        b".",
+        b"*",
+        "é".as_bytes(),
+        "É".as_bytes(),
+        b"-",
+        b"]",
+        b"x",
+        b"(",
+        b"$",
+        b"+",
+        b"5",
+        b"\n",
+        b"\xff",
+        b"^",
+    ];
+    let mut chance = Chance(0xfeed_beef_dead_cafe);
+    let (mut asked, mut matched) = (0, 0);
+    while asked < 120_000 {
+        let mut text = "/w".to_owned();
+        for _ in 0..1 + chance.below(3) {
+            text.push('/');
+            if chance.below(4) == 0 {
+                text += "**";
+                continue;
+            }
+            for _ in 0..1 + chance.below(4) {
+                text += *chance.pick(&pieces);
+            }
+        }
+        let (Some(glob), Some(lower)) = (pattern(&text), pattern(&text.to_ascii_lowercase()))
+        else {
+            continue;
+        };
+        let base = (glob.base.as_bytes(), Case::Kept);
+        let folded = glob.folded();
+        let regex = |parts, case, below| {
+            Regex::new(&regex::regex(base, parts, case, below).unwrap()).unwrap()
+        };
+        let kept = regex(glob.parts(), Case::Kept, Below::Itself);
+        let below = regex(glob.parts(), Case::Kept, Below::Everything);
+        let both = regex(folded.parts(), Case::Folded, Below::Itself);
+        for _ in 0..60 {
+            let mut names = vec![Vec::new()];
+            for _ in 0..1 + chance.below(6) {
+                if chance.below(4) == 0 && !names[names.len() - 1].is_empty() {
+                    names.push(Vec::new());
+                }
+                let unit = chance.pick(&units).to_vec();
+                names.last_mut().unwrap().extend(unit);
+            }
+            let path = [glob.base.as_bytes(), b"/", &names.join(&b'/')].concat();
+            let of = |glob: &Glob, names: &[Vec<u8>]| glob.matches(names.iter().map(Vec::as_slice));
+            let small: Vec<Vec<u8>> = names.iter().map(|n| n.to_ascii_lowercase()).collect();
+            let shown = String::from_utf8_lossy(&path);
+            let matches = of(&glob, &names);
+            assert_eq!(kept.matches(&path), matches, "{text} on {shown:?}");
+            assert_eq!(
+                both.matches(&path),
+                of(&lower, &small),
+                "{text} on {shown:?}, folded"
+            );
+            let any = (1..=names.len()).any(|to| of(&glob, &names[..to]));
+            assert_eq!(below.matches(&path), any, "{text} on {shown:?}, and below");
+            asked += 3;
+            matched += usize::from(matches) + usize::from(any);
+        }
+    }
+    assert!(matched > 2_000, "{matched}");
+}
+
+#[test]
+fn the_reader_takes_nothing_that_it_does_not_know() {
+    let good = "(version 1)\n(deny default (with message \"T\"))\n";
+    assert!(sbpl::profile(good).is_ok());
+    for bad in [
+        "",
+        "(version 2)(deny default (with message \"T\"))",
+        "(version 1)",
+        "(version 1)(allow default)",
+    ] {
+        assert!(sbpl::profile(bad).is_err(), "{bad}");
+    }
+    for rule in [
+        "(allow)",
+        "(allow default)",
+        "(allow file-write-everything)",
+        "(allow network*)",
+        "(permit file-read*)",
+        "(allow file-read* file-write* signal)",
+        "(allow file-read* (literal \"a\"))",
+        "(allow file-read* (subpath \"/a/\"))",
+        "(allow file-read* (prefix \"/a\"))",
+        "(allow file-read* (literal \"/a\" \"/b\"))",
+        "(allow file-read* (remote ip \"*:*\"))",
+        "(allow file-read* (vnode-type SOCKET))",
+        "(allow file-read* (require-all))",
+        "(allow file-read* \"/a\")",
+        "(allow signal (literal \"/a\"))",
+        "(allow signal (target others))",
+        "(allow network-outbound (remote ip \"10.0.0.1:80\"))",
+        "(allow network-outbound (remote ip \"localhost:x\"))",
+        "(allow network-outbound (local unix-socket (subpath \"/a\")))",
+        "(allow network-bind (remote ip \"*:*\"))",
+        "(allow system-socket (socket-domain AF_INET))",
+        "(allow file-read* (regex #\"a\"))",
+        "(allow file-read* (regex #\"^(a\"))",
+        "(allow file-read* (regex #\"^a)\"))",
+        "(allow file-read* (regex #\"^a+\"))",
+        "(allow file-read* (regex #\"^a{2}\"))",
+        "(allow file-read* (regex #\"^*\"))",
+        "(allow file-read* (regex #\"^[a\"))",
+        "(allow file-read* (regex #\"^[é]\"))",
+        "(allow file-read* (regex #\"^\\d\"))",
+        "(allow file-read* (regex #\"^a$b\"))",
+        "(allow file-read* (literal \"/\\q\"))",
+        "(allow file-read* (literal \"/a)",
+        "(allow file-read*",
+        "(allow file-read*))",
+        "allow",
+        "'a",
+    ] {
+        assert!(sbpl::profile(&format!("{good}{rule}")).is_err(), "{rule}");
+    }
+    let text = format!(
+        "{good}(allow file-read* (require-all (subpath \"/a\") (require-not (require-any (literal \"/a/b\") (regex #\"^/a/(c|d)*$\")))))"
+    );
+    let read = sbpl::profile(&text).unwrap();
+    for (path, allowed) in [
+        ("/a", true),
+        ("/a/b", false),
+        ("/a/cdc", false),
+        ("/a/ce", true),
+        ("/b", false),
+    ] {
+        assert_eq!(files(&read, "file-read-data", path), allowed, "{path}");
+    }
+}
+
+#[test]
+fn golden_profiles() {
+    let me = "/Users/me/w";
+    let write = (me, Rule::AllowWrite);
+    let samples = [
+        ("strictest", sample("{}", &[], HOME)),
+        (
+            "project",
+            sample("{}", &[write, ("/Users/me/.ssh", Rule::DenyRead)], HOME),
+        ),
+        (
+            "shown-again",
+            sample(
+                "{}",
+                &[
+                    ("/Users/me", Rule::DenyRead),
+                    (me, Rule::AllowRead),
+                    ("/Users/me/w/.env", Rule::DenyRead),
+                    write,
+                ],
+                HOME,
+            ),
+        ),
+        (
+            "patterns",
+            sample(
+                "{}",
+                &[
+                    write,
+                    ("/Users/me/w/**/*.pem", Rule::DenyRead),
+                    ("/Users/me/w/*/[!a-c]?", Rule::DenyWrite),
+                    ("/Users/me/*/cache", Rule::AllowWrite),
+                ],
+                HOME,
+            ),
+        ),
+        (
+            "temporary",
+            sample("{}", &[("/private/tmp", Rule::AllowWrite)], HOME),
+        ),
+        (
+            "absent",
+            sample(
+                "{}",
+                &[write, ("/Users/me/w/secret", Rule::DenyWrite)],
+                HOME,
+            ),
+        ),
+        (
+            "local-network",
+            sample(
+                r#"{"network": {"allowLocalBinding": true, "allowHostPorts": [5432], "publishPorts": [8000]}}"#,
+                &[],
+                HOME,
+            ),
+        ),
+        (
+            "listed-sockets",
+            Sample {
+                sockets: vec!["/private/tmp/agent.sock".into(), "/Users/me/w/run".into()],
+                ..sample(
+                    r#"{"network": {"allowUnixSockets": ["/tmp/agent.sock"]}}"#,
+                    &[],
+                    HOME,
+                )
+            },
+        ),
+        (
+            "all-sockets",
+            sample(r#"{"network": {"allowAllUnixSockets": true}}"#, &[], HOME),
+        ),
+        (
+            "switches",
+            sample(
+                r#"{"allowPty": true, "allowMachLookup": ["org.chromium.*", "com.apple.windowserver.active"],
+                    "allowAppleEvents": true, "enableWeakerNetworkIsolation": true,
+                    "filesystem": {"allowGitConfig": true}}"#,
+                &[write],
+                HOME,
+            ),
+        ),
+    ];
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/seatbelt");
+    let blessing = std::env::var_os("SRT_BLESS").is_some_and(|v| v == "1");
+    for (name, sample) in &samples {
+        let text = made(&sample.policy(), &mac());
+        assert!(sbpl::profile(&text).is_ok(), "{name}");
+        let at = directory.join(format!("{name}.sb"));
+        if blessing {
+            fs::create_dir_all(&directory).unwrap();
+            fs::write(&at, &text).unwrap();
+        }
+        let golden = fs::read_to_string(&at).unwrap_or_default();
+        assert!(
+            golden == text,
+            "{name}: the profile is not the golden one; if it is right, run this with SRT_BLESS=1\n{text}"
+        );
+    }
+    let kept = fs::read_dir(&directory).unwrap().count();
+    assert_eq!(kept, samples.len(), "a golden profile that nobody makes");
 }

@@ -68,9 +68,7 @@ pub fn network(profile: &mut Profile, policy: &Policy, mac: &Mac) {
             );
         }
     }
-    if !ports.host.is_empty() || !ports.published.is_empty() {
-        profile.group("ports", "network.allowHostPorts, and network.publishPorts");
-    }
+    profile.group("ports", "network.allowHostPorts, and network.publishPorts");
     for port in &ports.host {
         profile.rule(
             Allow,

@@ -12,8 +12,8 @@ use super::Mac;
 use super::regex::{self, Below, Case};
 use super::text::Action::{Allow, Deny};
 use super::text::{Filter, Profile};
-use crate::parse::glob::Part;
-use crate::policy::files::{Rule, covers};
+use crate::parse::glob::{Glob, Part};
+use crate::policy::files::{Kind, Rule, covers};
 use crate::policy::{Pattern, Policy};
 
 /// Whether something is to be seen.
@@ -33,6 +33,8 @@ pub struct Step {
     pub filters: Vec<Filter>,
     /// The path, if it is one.
     pub path: Option<Vec<u8>>,
+    /// That path; or what all that matches lies below.
+    at: Vec<u8>,
 }
 
 /// Which letters of a rule's patterns match in either case: a denial must not be got round
@@ -50,7 +52,7 @@ pub fn case(rule: Rule, mac: &Mac) -> Case {
 /// It has no regular expression.
 pub fn matching(pattern: &Pattern, mac: &Mac) -> Result<Vec<Filter>, String> {
     let case = case(pattern.rule, mac);
-    let base = if pattern.kind == crate::policy::files::Kind::Absent {
+    let base = if pattern.kind == Kind::Absent {
         case
     } else {
         Case::Kept
@@ -60,7 +62,7 @@ pub fn matching(pattern: &Pattern, mac: &Mac) -> Result<Vec<Filter>, String> {
 }
 
 /// The pattern, for names in small letters where `case` asks for that.
-fn folded(pattern: &Pattern, case: Case) -> crate::parse::glob::Glob {
+fn folded(pattern: &Pattern, case: Case) -> Glob {
     match case {
         Case::Kept => pattern.glob.clone(),
         Case::Folded => pattern.glob.folded(),
@@ -135,48 +137,90 @@ fn sight(rule: Rule) -> Option<Sight> {
     }
 }
 
-/// Every step, for all that lies below `within`, which is to be seen itself; with what
-/// cannot be said.
-pub fn steps(policy: &Policy, mac: &Mac, within: &[u8]) -> (Vec<Step>, Vec<String>) {
-    let mut problems = Vec::new();
-    let patterns: Vec<(Sight, &Pattern)> = policy
-        .patterns
-        .iter()
-        .filter_map(|pattern| Some((sight(pattern.rule)?, pattern)))
-        .collect();
-    // What the patterns say below a path that is settled as `around`.
-    let mut below = |path: &[u8], around: Sight| {
+/// What is said of reading, on the way to steps.
+struct Rules<'a> {
+    mac: &'a Mac,
+    patterns: Vec<(Sight, &'a Pattern)>,
+    steps: Vec<Step>,
+    problems: Vec<String>,
+}
+
+impl Rules<'_> {
+    /// What the patterns say below a path that is settled as `around`.
+    fn below(&mut self, path: &[u8], around: Sight) {
         let mut found = Vec::new();
-        for (sight, pattern) in &patterns {
+        for (sight, pattern) in &self.patterns {
+            let mut add = |base: &[u8], parts: &[Part], filters| {
+                found.push((depth(*sight, base, parts), *sight, base.to_vec(), filters));
+            };
             if covers(path, &pattern.base) && path != pattern.base.as_slice() {
-                let depth = depth(*sight, &pattern.base, pattern.glob.parts());
-                found.push((depth, *sight, matching(pattern, mac)));
+                let filters = matching(pattern, self.mac);
+                add(&pattern.base, pattern.glob.parts(), filters);
                 continue;
             }
-            let case = case(pattern.rule, mac);
-            for parts in said(pattern, path, mac).below {
-                let filters = expressions(pattern, (path, Case::Kept), &parts, case, mac);
-                found.push((depth(*sight, path, &parts), *sight, filters));
+            let case = case(pattern.rule, self.mac);
+            for parts in said(pattern, path, self.mac).below {
+                let filters = expressions(pattern, (path, Case::Kept), &parts, case, self.mac);
+                add(path, &parts, filters);
             }
         }
-        found.sort_by_key(|(depth, sight, _)| (*depth, *sight));
-        let steps = found
-            .into_iter()
-            .skip_while(|(_, sight, _)| *sight == around);
-        let mut all = Vec::new();
-        for (_, sight, filters) in steps {
+        found.sort_by_key(|(depth, sight, ..)| (*depth, *sight));
+        let first = found.iter().position(|(_, sight, ..)| *sight != around);
+        for (_, sight, at, filters) in found.into_iter().skip(first.unwrap_or(usize::MAX)) {
             match filters {
-                Ok(filters) => all.push(Step {
+                Ok(filters) => self.steps.push(Step {
                     sight,
                     filters,
                     path: None,
+                    at,
                 }),
-                Err(problem) => problems.push(problem),
+                Err(problem) => self.problems.push(problem),
             }
         }
-        all
+    }
+
+    /// What the rules on a path, and the patterns that match it, say of it; and the key.
+    fn of<'b>(&'b self, path: &[u8], rules: &[(Rule, &'b str)]) -> Option<(Sight, &'b str)> {
+        let find = |wanted: Rule| {
+            let one = rules.iter().find(|(rule, _)| *rule == wanted);
+            one.map(|(_, key)| *key)
+        };
+        if let Some(key) = find(Rule::Temporary) {
+            return Some((Sight::Shown, key));
+        }
+        if let Some(key) = find(Rule::DenyRead) {
+            return Some((Sight::Hidden, key));
+        }
+        let key = find(Rule::AllowRead)?;
+        let mut hides = self.patterns.iter().filter(|(sight, pattern)| {
+            *sight == Sight::Hidden && said(pattern, path, self.mac).itself
+        });
+        Some(match hides.next() {
+            Some((_, pattern)) => (Sight::Hidden, &pattern.key),
+            None => (Sight::Shown, key),
+        })
+    }
+
+    /// Whether something may be hidden at `path`.
+    fn is_hidden(&self, path: &[u8]) -> bool {
+        let mut steps = self.steps.iter();
+        steps.any(|step| step.sight == Sight::Hidden && covers(&step.at, path))
+    }
+}
+
+/// Every step, for all that lies below `within`, which is to be seen itself; with what
+/// cannot be said.
+pub fn steps(policy: &Policy, mac: &Mac, within: &[u8]) -> (Vec<Step>, Vec<String>) {
+    let patterns = policy.patterns.iter();
+    let mut rules = Rules {
+        mac,
+        patterns: patterns
+            .filter_map(|pattern| Some((sight(pattern.rule)?, pattern)))
+            .collect(),
+        steps: Vec::new(),
+        problems: Vec::new(),
     };
-    let mut steps = below(within, Sight::Shown);
+    rules.below(within, Sight::Shown);
     let mut paths: BTreeMap<&[u8], Vec<(Rule, &str)>> = BTreeMap::new();
     for (path, rule, origin) in policy.files.rules() {
         let inside = covers(within, path) && (path != within || within == b"/");
@@ -184,34 +228,25 @@ pub fn steps(policy: &Policy, mac: &Mac, within: &[u8]) -> (Vec<Step>, Vec<Strin
             paths.entry(path).or_default().push((rule, origin));
         }
     }
-    for (path, rules) in paths {
-        let find = |wanted: Rule| rules.iter().find(|(rule, _)| *rule == wanted);
-        let denying = |(sight, pattern): &&(Sight, &Pattern)| {
-            *sight == Sight::Hidden && said(pattern, path, mac).itself
+    for (path, said) in paths {
+        let Some((sight, key)) = rules.of(path, &said) else {
+            continue;
         };
-        let (sight, key) = match (find(Rule::Temporary), find(Rule::DenyRead)) {
-            (Some((_, key)), _) => (Sight::Shown, *key),
-            (None, Some((_, key))) => (Sight::Hidden, *key),
-            (None, None) => match (patterns.iter().find(denying), find(Rule::AllowRead)) {
-                (Some((_, pattern)), _) => (Sight::Hidden, pattern.key.as_str()),
-                (None, Some((_, key))) => (Sight::Shown, *key),
-                (None, None) => continue,
-            },
-        };
+        if sight == Sight::Shown && !rules.is_hidden(path) {
+            continue;
+        }
         let spelled = mac.spellings(path).into_iter();
-        steps.push(Step {
+        let subpath = |path| Filter::Subpath(path, key.to_owned());
+        let step = Step {
             sight,
-            filters: spelled
-                .map(|path| Filter::Subpath(path, key.to_owned()))
-                .collect(),
+            filters: spelled.map(subpath).collect(),
             path: Some(path.to_vec()),
-        });
-        steps.extend(below(path, sight));
+            at: path.to_vec(),
+        };
+        rules.steps.push(step);
+        rules.below(path, sight);
     }
-    let steps = steps
-        .into_iter()
-        .skip_while(|step| step.sight == Sight::Shown);
-    (steps.collect(), problems)
+    (rules.steps, rules.problems)
 }
 
 /// Reading: everything, but what is hidden.
@@ -220,9 +255,6 @@ pub fn reading(profile: &mut Profile, policy: &Policy, mac: &Mac) {
     problems.into_iter().for_each(|text| profile.problem(text));
     profile.group("reading", "everything may be read");
     profile.whole(Allow, "file-read*");
-    if steps.is_empty() {
-        return;
-    }
     profile.group(
         "hidden",
         "but filesystem.denyRead; filesystem.allowRead shows again; the most specific comes last",

@@ -179,24 +179,17 @@ pub fn mach(profile: &mut Profile, settings: &MacSettings) {
             Service::Beginning(start) => format!("(global-name-prefix \"{start}\")"),
         })
     };
-    if !settings.services.is_empty() {
-        profile.group("listed services", "allowMachLookup");
-        let all: Vec<Filter> = settings.services.iter().map(listed).collect();
-        profile.rule(Allow, "mach-lookup", &all);
-        // A browser's parts find one another by names that it registers.
-        let foreign = |service: &&Service| match service {
-            Service::Named(name) | Service::Beginning(name) => {
-                !name.starts_with("com.apple.") && !"com.apple.".starts_with(name.as_str())
-            }
-        };
-        let own: Vec<Filter> = settings
-            .services
-            .iter()
-            .filter(foreign)
-            .map(listed)
-            .collect();
-        profile.rule(Allow, "mach-register", &own);
-    }
+    profile.group("listed services", "allowMachLookup");
+    let all: Vec<Filter> = settings.services.iter().map(listed).collect();
+    profile.rule(Allow, "mach-lookup", &all);
+    // A browser's parts find one another by names that it registers.
+    let foreign = |service: &&Service| match service {
+        Service::Named(name) | Service::Beginning(name) => {
+            !name.starts_with("com.apple.") && !"com.apple.".starts_with(name.as_str())
+        }
+    };
+    let own = settings.services.iter().filter(foreign).map(listed);
+    profile.rule(Allow, "mach-register", &own.collect::<Vec<_>>());
 }
 
 /// Shared memory, the graphics card, what is told of the machine, device nodes.

@@ -36,6 +36,8 @@ pub enum Action {
 #[derive(Debug)]
 pub struct Profile {
     text: String,
+    /// The group that the next rule begins.
+    group: Option<String>,
     problems: Vec<String>,
 }
 
@@ -43,20 +45,22 @@ impl Default for Profile {
     fn default() -> Self {
         Self {
             text: "(version 1)\n".into(),
+            group: None,
             problems: Vec::new(),
         }
     }
 }
 
 impl Profile {
-    /// Begins a group of rules: its name, and why it is there.
+    /// Begins a group of rules: its name, and why it is there. A group without rules is not
+    /// written.
     pub fn group(&mut self, name: &str, why: &str) {
-        self.text += &format!("\n; {name}: {why}\n");
+        self.group = Some(format!("\n; {name}: {why}\n"));
     }
 
     /// A rule about everything that these operations are done to.
     pub fn whole(&mut self, action: Action, operations: &str) {
-        self.text += &format!("({} {operations})\n", action.word());
+        self.write(&format!("({} {operations})\n", action.word()));
     }
 
     /// A rule about what any of `filters` is about; without one it is about nothing, and is
@@ -70,8 +74,13 @@ impl Profile {
             }
         }
         if !lines.is_empty() {
-            self.text += &format!("({} {operations}{lines})\n", action.word());
+            self.write(&format!("({} {operations}{lines})\n", action.word()));
         }
+    }
+
+    fn write(&mut self, rule: &str) {
+        self.text += &self.group.take().unwrap_or_default();
+        self.text += rule;
     }
 
     /// Something that cannot be written.

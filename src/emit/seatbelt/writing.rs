@@ -80,9 +80,7 @@ fn below(profile: &mut Profile, policy: &Policy, mac: &Mac, within: &[u8], roots
     }
     // What cannot be said of these is told of reading.
     let (steps, _) = steps(policy, mac, within);
-    if !steps.is_empty() {
-        profile.group("written blindly", "what is hidden is not written either");
-    }
+    profile.group("written blindly", "what is hidden is not written either");
     for step in &steps {
         match step.sight {
             Sight::Hidden => profile.rule(Deny, "file-write*", &step.filters),
@@ -104,12 +102,10 @@ fn below(profile: &mut Profile, policy: &Policy, mac: &Mac, within: &[u8], roots
         .iter()
         .filter(|p| p.rule == Rule::DenyWrite)
         .collect();
-    if !rules.is_empty() || !patterns.is_empty() {
-        profile.group(
-            "denied",
-            "filesystem.denyWrite, and what is never written, at any depth",
-        );
-    }
+    profile.group(
+        "denied",
+        "filesystem.denyWrite, and what is never written, at any depth",
+    );
     for (path, key) in rules {
         let mut filters = subpaths(path, key, mac);
         let absent = absent.contains_key(path);
@@ -176,9 +172,6 @@ fn shown(step: &Step, roots: &[Root<'_>], mac: &Mac) -> Vec<Filter> {
 /// The names that are never written, at any depth below each root: what is not there yet
 /// has no path that could be named.
 fn always(profile: &mut Profile, policy: &Policy, mac: &Mac, roots: &[Root<'_>]) {
-    if roots.is_empty() {
-        return;
-    }
     profile.group(
         "always denied",
         "names that make other programs run something later",
@@ -241,9 +234,6 @@ pub fn moves(profile: &mut Profile, policy: &Policy, mac: &Mac) {
         if root && around.is_some_and(|access| access != Access::Write) {
             add(path, key);
         }
-    }
-    if stay.is_empty() {
-        return;
     }
     profile.group(
         "moves",

@@ -19,8 +19,8 @@ impl Glob {
             .filter(|rest| !rest.is_empty())
     }
 
-    /// The pattern for names in which no ASCII letter is a capital one: it matches such a
-    /// name if this pattern matches it in whatever spelling.
+    /// The pattern for names in which no ASCII letter is a capital one, where both are the
+    /// same letter: what stands in the pattern, in sets too, stands for either.
     #[must_use]
     pub fn folded(&self) -> Self {
         let part = |part: &Part| match part {
