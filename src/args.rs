@@ -6,6 +6,10 @@ use std::ffi::OsString;
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::ValueExt;
 
+mod help;
+
+pub use help::HELP;
+
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -146,8 +150,18 @@ pub enum Layer {
 pub enum Mode {
     /// Run it.
     Execute,
-    /// Print what would be run, and stop.
-    DryRun,
+    /// Print what would be run on this platform, and stop.
+    DryRun(Platform),
+}
+
+/// What is to enforce the policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Platform {
+    /// bubblewrap, seccomp and Landlock.
+    #[default]
+    Linux,
+    /// Seatbelt.
+    MacOs,
 }
 
 /// A role that `srt` plays for itself, chosen by the hidden option `--stage`.
@@ -200,45 +214,6 @@ pub enum Stage {
     },
 }
 
-/// The help text.
-pub const HELP: &str = "\
-Run a command in a sandbox: it reads what the policy does not deny, writes only
-what the policy allows, and reaches only the network names the policy lists.
-
-Usage: srt [OPTIONS] [--] COMMAND [ARG...]
-       srt [OPTIONS] -c STRING
-       srt [-s PATH] --doctor [--json]
-       srt [-s PATH] --explain read|write|connect|socket TARGET...
-       srt --check FILE [NEW]
-
-Options:
-  -s, --settings PATH  settings file (default ~/.srt-settings.json; if that is
-                       absent, nothing may be written or reached)
-  -c STRING            run STRING with `sh -c`
-  -d, --debug          say on stderr what is decided and done (also SRT_DEBUG=1)
-      --log PATH       append what is denied to PATH as JSON lines (- is stderr);
-                       --log-fd FD: to a descriptor, 3 or more
-      --suggest        after the run, print the smallest settings that would have
-                       allowed what was denied
-      --learn          let every host through that no rule denies, and print the
-                       settings under which the run goes through
-      --explain        say what is decided of each TARGET (paths, HOST:PORT), and
-                       by which rule; exit with 1 if one is denied
-      --dry-run        print what would be run, and stop
-      --doctor         say what the sandbox promises on this host, and prove it by
-                       attacks; with --json, for machines
-      --check FILE     say what is wrong or doubtful in a settings file; with NEW,
-                       what that one allows and FILE does not (status 1 if anything)
-  -h, --help           print this help
-  -V, --version        print the version
-
-Options end at the first word that is not one.
-
-Exit status: the command's own; 128+N if signal N ended it; 125 if srt itself
-failed or refused (nothing was run); 126 if COMMAND cannot be executed; 127 if
-it was not found.
-";
-
 /// Reads the arguments that follow the program's name.
 ///
 /// # Errors
@@ -247,7 +222,7 @@ pub fn action(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, S
     let mut parser = lexopt::Parser::from_args(arguments);
     let mut settings = None;
     let mut verbosity = Verbosity::Normal;
-    let mut mode = Mode::Execute;
+    let (mut dry, mut platform) = (false, None);
     let (mut doctor, mut json) = (false, false);
     let mut log = None;
     let mut afterwards = Afterwards::Nothing;
@@ -293,12 +268,13 @@ pub fn action(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, S
             Long("learn") => afterwards = Afterwards::Learn,
             Long("suggest") => {}
             Long("explain") => return explain(&mut parser, settings).map(Action::Explain),
-            Long("dry-run") => mode = Mode::DryRun,
+            Long("dry-run") => dry = true,
+            Long("platform") => platform = Some(system(&mut parser)?),
             Long("doctor") => doctor = true,
             Long("json") => json = true,
             Long("check") => {
                 let alone = settings.is_none() && without.is_empty();
-                if !alone || doctor || json || mode == Mode::DryRun {
+                if !alone || doctor || json || dry || platform.is_some() {
                     return Err("--check goes with no other option".into());
                 }
                 return check(&mut parser).map(Action::Check);
@@ -326,6 +302,9 @@ pub fn action(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, S
                 without,
             }));
         }
+        (false, _) if platform.is_some() && !dry => {
+            return Err("--platform goes with --dry-run".into());
+        }
         (false, _) if json => return Err("--json goes with --doctor".into()),
         (false, None) => return Err("no command given".into()),
         (false, Some(_)) => {}
@@ -333,7 +312,10 @@ pub fn action(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, S
     Ok(Action::Run(Run {
         settings,
         verbosity,
-        mode,
+        mode: match dry {
+            true => Mode::DryRun(platform.unwrap_or_default()),
+            false => Mode::Execute,
+        },
         log,
         afterwards,
         without,
@@ -390,6 +372,15 @@ fn check(parser: &mut lexopt::Parser) -> Result<Check, String> {
         }
     }
     Ok(Check { file, new })
+}
+
+fn system(parser: &mut lexopt::Parser) -> Result<Platform, String> {
+    let name = parser.value().map_err(|e| e.to_string())?;
+    match name.to_str() {
+        Some("linux") => Ok(Platform::Linux),
+        Some("macos") => Ok(Platform::MacOs),
+        _ => Err("--platform takes linux or macos".into()),
+    }
 }
 
 fn layer(parser: &mut lexopt::Parser) -> Result<Layer, String> {

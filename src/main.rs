@@ -6,10 +6,10 @@ use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use sandbox_runtime::args::{self, Action, HELP, Mode, Run, Stage, Verbosity};
+use sandbox_runtime::args::{self, Action, HELP, Mode, Platform, Run, Stage, Verbosity};
 use sandbox_runtime::error::{Error, While};
 use sandbox_runtime::run::{
-    attack, check, connect, doctor, explain, guard, inner, linux, lookup, observe, plan,
+    attack, check, connect, doctor, explain, guard, inner, linux, lookup, mac, observe, plan,
 };
 
 fn main() -> ExitCode {
@@ -77,6 +77,9 @@ fn start(mut run: Run) -> Result<u8, Error> {
     if env::var_os("SRT_DEBUG").is_some_and(|v| v == "1") {
         run.verbosity = Verbosity::Debug;
     }
+    if run.mode == Mode::DryRun(Platform::MacOs) {
+        return print(&mac::show(&run)?);
+    }
     let plan = plan::make(&run)?;
     if run.verbosity == Verbosity::Debug {
         for note in &plan.policy.notes {
@@ -84,7 +87,7 @@ fn start(mut run: Run) -> Result<u8, Error> {
         }
     }
     match run.mode {
-        Mode::DryRun => print(&plan::show(&plan)),
+        Mode::DryRun(_) => print(&plan::show(&plan)),
         Mode::Execute => linux::run(plan, &run),
     }
 }

@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use sandbox_runtime::args::{self, Action, Mode, Platform};
 use sandbox_runtime::emit::seatbelt::regex::{self, Below, Case};
 use sandbox_runtime::emit::seatbelt::text::literal;
 use sandbox_runtime::emit::seatbelt::{Mac, profile};
 use sandbox_runtime::parse::glob::{Glob, PathPattern, path_pattern};
 use sandbox_runtime::parse::settings::{Settings, settings};
+use sandbox_runtime::policy::compare::more;
 use sandbox_runtime::policy::explain::{self, Act, Decision};
 use sandbox_runtime::policy::files::{Access, Entry, Files, Kind, Rule, covers, parent};
 use sandbox_runtime::policy::protected::{last, reason};
@@ -1348,4 +1350,132 @@ fn golden_profiles() {
     }
     let kept = fs::read_dir(&directory).unwrap().count();
     assert_eq!(kept, samples.len(), "a golden profile that nobody makes");
+}
+
+#[test]
+fn a_dry_run_prints_a_profile_on_any_system() {
+    let scratch = std::env::temp_dir().join(format!("srt-seatbelt-{}", std::process::id()));
+    let work = scratch.join("work");
+    fs::create_dir_all(&work).unwrap();
+    let work = fs::canonicalize(&work).unwrap();
+    let policy = work.parent().unwrap().join("policy.json");
+    fs::write(
+        &policy,
+        r#"{"filesystem": {"allowWrite": ["."], "denyRead": ["**/*.pem"]}, "allowPty": true}"#,
+    )
+    .unwrap();
+    let say = |words: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_srt"));
+        command
+            .current_dir(&work)
+            .arg("-s")
+            .arg(&policy)
+            .args(words);
+        let out = command.output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (out.status.code(), text(out.stdout), text(out.stderr))
+    };
+    let (status, out, err) = say(&["--dry-run", "--platform", "macos", "touch", "made \"x\""]);
+    assert_eq!((status, err.as_str()), (Some(0), ""));
+    let (text, rest) = out
+        .strip_prefix("# profile\n")
+        .unwrap()
+        .split_once("# sandbox-exec\n")
+        .unwrap();
+    let read = sbpl::profile(text).unwrap();
+    assert_eq!(read.tag, b"TAG");
+    let at = |name: &str| format!("{}/{name}", work.display());
+    for (operation, name, allowed) in [
+        ("file-write-create", "x", true),
+        ("file-write-create", ".bashrc", false),
+        ("file-write-create", "deep/.git/hooks/x", false),
+        ("file-read-data", "x", true),
+        ("file-read-data", "deep/a.PEM", false),
+    ] {
+        assert_eq!(
+            files(&read, operation, &at(name)),
+            allowed,
+            "{operation} {name}"
+        );
+    }
+    assert!(!files(&read, "file-write-data", policy.to_str().unwrap()));
+    assert!(
+        rest.starts_with("\"/usr/bin/sandbox-exec\" \"-p\" PROFILE \"touch\" \"made \\\"x\\\"\"\n")
+    );
+    for line in [
+        "HTTP_PROXY=\"http://srt:TAG@127.0.0.1:1\"",
+        "FTP_PROXY=\"socks5h://srt:TAG@127.0.0.1:1\"",
+        "CLOUDSDK_PROXY_PORT=\"1\"",
+    ] {
+        assert!(
+            rest.lines().any(|one| one == line),
+            "{line} is not in {rest}"
+        );
+    }
+    assert!(rest.contains("-Djava.net.preferIPv4Stack=true") && rest.contains("/srt-TAG/tmp\""));
+    for words in [
+        &["--platform", "macos", "true"][..],
+        &["--dry-run", "--platform", "windows", "true"],
+        &["--dry-run", "--platform"],
+    ] {
+        assert_eq!(say(words).0, Some(125), "{words:?}");
+    }
+    fs::remove_dir_all(&scratch).unwrap();
+    let modes = |words: &[&str]| match args::action(words.iter().map(Into::into)) {
+        Ok(Action::Run(run)) => run.mode,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(modes(&["--dry-run", "x"]), Mode::DryRun(Platform::Linux));
+    assert_eq!(
+        modes(&["--platform", "macos", "--dry-run", "x"]),
+        Mode::DryRun(Platform::MacOs)
+    );
+    assert_eq!(modes(&["x", "--platform", "macos"]), Mode::Execute);
+}
+
+#[test]
+fn the_switches_are_read_and_compared() {
+    let all = r#"{"allowPty": true, "allowMachLookup": ["a.b", "c.*"], "allowAppleEvents": true,
+        "enableWeakerNetworkIsolation": true, "network": {"allowLocalBinding": true, "allowMachLookup": ["d"]}}"#;
+    let all = settings(all.as_bytes()).unwrap();
+    let none = settings(b"{}").unwrap();
+    let less = r#"{"allowPty": false, "allowMachLookup": ["c.d", "c.d.*"], "network": {"allowLocalBinding": false}}"#;
+    let less = settings(less.as_bytes()).unwrap();
+    assert_eq!(all.notes.len(), 5, "{:?}", all.notes);
+    let keys = |old, new| {
+        let lines = more(old, new, None);
+        let key = |line: &String| line.split(": ").nth(1).unwrap().to_owned();
+        lines.iter().map(key).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        keys(&none, &all),
+        [
+            "allowPty",
+            "allowAppleEvents",
+            "enableWeakerNetworkIsolation",
+            "network.allowLocalBinding",
+            "allowMachLookup",
+            "allowMachLookup",
+            "allowMachLookup",
+        ]
+    );
+    assert_eq!(keys(&all, &less), [""; 0]);
+    assert_eq!(keys(&less, &all).len(), 7);
+    assert_eq!(keys(&all, &none), [""; 0]);
+    for bad in [
+        "\"\"",
+        "\"*\"",
+        "\"a*b\"",
+        "\"a b\"",
+        "\"a\\\"\"",
+        "\"a\\u0000\"",
+        "7",
+    ] {
+        let json = format!(r#"{{"allowMachLookup": ["fine", {bad}]}}"#);
+        let problems = settings(json.as_bytes()).unwrap_err();
+        assert!(
+            problems[0].key.starts_with("allowMachLookup"),
+            "{problems:?}"
+        );
+    }
 }

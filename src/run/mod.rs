@@ -26,6 +26,7 @@ pub mod leftovers;
 #[cfg(target_os = "linux")]
 pub mod linux;
 pub mod lookup;
+pub mod mac;
 #[cfg(target_os = "linux")]
 mod named;
 #[cfg(target_os = "linux")]

@@ -326,10 +326,13 @@ fn other_names(policy: &Policy) -> Vec<String> {
         .collect()
 }
 
+/// A string as in JSON.
+pub(super) fn quoted(bytes: &[u8]) -> String {
+    miniserde::json::to_string(&String::from_utf8_lossy(bytes).into_owned())
+}
+
 /// What `--dry-run` prints: sections of lines, every string quoted as in JSON.
 pub fn show(plan: &Plan) -> String {
-    let quoted =
-        |bytes: &[u8]| miniserde::json::to_string(&String::from_utf8_lossy(bytes).into_owned());
     let mut out = String::from("# bubblewrap\n");
     out += &quoted(plan.bwrap.as_os_str().as_bytes());
     for option in &plan.options {
