@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | [`parse`] | bytes in, values out | nothing |
 //! | [`policy`] | settings + facts of the host → what is allowed | `parse` |
-//! | [`emit`] | policy → bubblewrap arguments, Landlock rules, seccomp program, environment | `policy`, `parse` |
+//! | [`emit`] | policy → bubblewrap arguments, Landlock rules, seccomp program, macOS profile, environment | `policy`, `parse` |
 //! | [`proxy`] | the proxy's conversations without I/O: events in, actions out | `parse`, `policy` |
 //! | [`violation`] | what was refused: kept, logged, and what would allow it | `parse`, `policy` |
 //! | [`args`] | the command line | lexopt |
@@ -18,8 +18,8 @@
 //!
 //! [`error`] and [`limits`] are free to all. A value changes its type as it hardens:
 //! [`parse::settings::Settings`] as written, [`policy::Policy`] resolved against
-//! [`policy::Facts`], [`emit::bwrap::Op`], [`emit::landlock::Rules`] and
-//! [`emit::seccomp::Insn`] emitted.
+//! [`policy::Facts`], [`emit::bwrap::Op`], [`emit::landlock::Rules`],
+//! [`emit::seccomp::Insn`] and [`emit::seatbelt::profile`] emitted.
 //!
 //! The modules are public for the program, its tests and its fuzz targets; none of
 //! them is a stable interface yet.

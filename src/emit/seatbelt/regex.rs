@@ -1,7 +1,8 @@
 //! Patterns as regular expressions.
 //!
 //! They are anchored at both ends. `.` and `[^/]` are taken to stand for one character of
-//! UTF-8, as `?` does in the settings; how Seatbelt counts those beyond ASCII is not known.
+//! UTF-8, a line's end among them, as `?` does in the settings; how Seatbelt counts those
+//! beyond ASCII is not known.
 
 use std::cmp::Ordering;
 

@@ -1,14 +1,14 @@
 //! What may be written, and what must stay where it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::reading::{Sight, Step, matching, said, steps};
 use super::regex::{self, Below, Case};
 use super::text::Action::{Allow, Deny};
 use super::text::{Filter, Profile};
 use super::{Mac, ancestry, protected};
-use crate::policy::files::{Access, Rule, covers, parent};
-use crate::policy::protected::last;
+use crate::policy::files::{Access, Entry, Kind, Rule, covers, parent};
+use crate::policy::protected::{last, reason};
 use crate::policy::{Pattern, Policy};
 
 /// Where something may be written.
@@ -92,11 +92,15 @@ fn below(profile: &mut Profile, policy: &Policy, mac: &Mac, within: &[u8], roots
     let rules = policy.files.rules();
     let rules = rules.filter(|(path, rule, _)| denied(*rule) && inside(path));
     let mut rules: BTreeMap<&[u8], &str> = rules.map(|(path, _, key)| (path, key)).collect();
-    let absent = policy.absent.iter().filter(|entry| inside(&entry.path));
+    let absent = policy.absent.iter();
+    let absent = absent.filter(|entry| inside(&entry.path) && !is_always(entry));
     let absent: BTreeMap<&[u8], &str> = absent
         .map(|entry| (entry.path.as_slice(), entry.origin.as_str()))
         .collect();
     rules.extend(&absent);
+    for entry in policy.absent.iter().filter(|entry| is_always(entry)) {
+        rules.remove(entry.path.as_slice());
+    }
     let patterns: Vec<&Pattern> = policy
         .patterns
         .iter()
@@ -127,6 +131,13 @@ fn below(profile: &mut Profile, policy: &Policy, mac: &Mac, within: &[u8], roots
     if within == b"/" {
         always(profile, policy, mac, roots);
     }
+}
+
+/// Whether an absent name is among those that are denied at any depth: then it needs no rule
+/// of its own.
+fn is_always(entry: &Entry) -> bool {
+    let above = parent(&entry.path).map(last).unwrap_or_default();
+    entry.rule == Rule::Protected && reason(above, last(&entry.path), Kind::Directory).is_some()
 }
 
 /// What a denied pattern matches below `within`.
@@ -212,9 +223,16 @@ pub fn moves(profile: &mut Profile, policy: &Policy, mac: &Mac) {
             Rule::DenyRead | Rule::DenyWrite | Rule::Protected | Rule::Pinned
         )
     };
+    let always = policy.absent.iter().filter(|entry| is_always(entry));
+    let always: BTreeSet<&[u8]> = always.map(|entry| entry.path.as_slice()).collect();
     for (path, rule, key) in policy.files.rules() {
-        if denies(rule) {
-            add(path, key);
+        let held = if always.contains(path) {
+            parent(path)
+        } else {
+            Some(path)
+        };
+        if let (true, Some(held)) = (denies(rule), held) {
+            add(held, key);
         }
     }
     for pattern in policy
@@ -231,7 +249,8 @@ pub fn moves(profile: &mut Profile, policy: &Policy, mac: &Mac) {
     for (path, rule, key) in policy.files.rules() {
         let around = parent(path).map(|above| policy.files.access(above));
         let root = matches!(rule, Rule::AllowWrite | Rule::AllowRead | Rule::Temporary);
-        if root && around.is_some_and(|access| access != Access::Write) {
+        let changes = around != Some(policy.files.access(path));
+        if root && changes && around.is_some_and(|access| access != Access::Write) {
             add(path, key);
         }
     }
