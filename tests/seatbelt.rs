@@ -1479,3 +1479,29 @@ fn the_switches_are_read_and_compared() {
         );
     }
 }
+
+#[test]
+fn what_stands_in_no_path_is_a_string_too() {
+    use sandbox_runtime::parse::settings::Service;
+    let mut policy = sample("{}", &[], HOME).policy();
+    let hostile = "x\")) (allow file-write* (subpath \"/".to_owned();
+    policy.mac.services = vec![
+        Service::Named(hostile.clone()),
+        Service::Beginning("y\\".into()),
+    ];
+    let read = sbpl::profile(&made(&policy, &mac())).unwrap();
+    assert!(!files(&read, "file-write-data", "/x"));
+    for (name, allowed) in [
+        (hostile.as_str(), true),
+        ("y\\z", true),
+        ("y", false),
+        ("x", false),
+    ] {
+        let question = Question {
+            operation: "mach-lookup",
+            name,
+            ..Question::default()
+        };
+        assert_eq!(read.allows(&question), allowed, "{name}");
+    }
+}

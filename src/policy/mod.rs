@@ -46,8 +46,8 @@ pub struct Policy {
     pub git_config: GitConfig,
     /// Names to hold by a placeholder, parents before children.
     pub holds: Vec<(Vec<u8>, Placeholder)>,
-    /// What denials name that is not there, and that nobody could make as things are: for
-    /// a system where a pattern may come to allow it.
+    /// What denials name that is not there, whether or not anybody could make it as things
+    /// are: for a system where a pattern may come to allow it.
     pub absent: Vec<Entry>,
     /// Symbolic links that must stay what they are.
     pub pinned_links: Vec<Vec<u8>>,

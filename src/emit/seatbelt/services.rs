@@ -174,10 +174,11 @@ pub fn mach(profile: &mut Profile, settings: &MacSettings) {
         );
     }
     let listed = |service: &Service| {
-        Filter::Plain(match service {
-            Service::Named(name) => format!("(global-name \"{name}\")"),
-            Service::Beginning(start) => format!("(global-name-prefix \"{start}\")"),
-        })
+        let (filter, name) = match service {
+            Service::Named(name) => ("global-name", name),
+            Service::Beginning(start) => ("global-name-prefix", start),
+        };
+        Filter::Named(filter, name.clone(), "allowMachLookup")
     };
     profile.group("listed services", "allowMachLookup");
     let all: Vec<Filter> = settings.services.iter().map(listed).collect();

@@ -9,6 +9,8 @@ use crate::limits::{SEATBELT_LITERAL_BYTES, SEATBELT_REGEX_BYTES};
 pub enum Filter {
     /// Written here, with nothing of anybody else's in it.
     Plain(String),
+    /// Something else than a path that goes by a name: the filter for it, and the name.
+    Named(&'static str, String, &'static str),
     /// One path.
     Literal(Vec<u8>, String),
     /// A path, and all that lies below.
@@ -116,6 +118,9 @@ impl Filter {
     fn text(&self) -> Result<String, String> {
         match self {
             Self::Plain(text) => Ok(text.clone()),
+            Self::Named(filter, name, key) => {
+                Ok(format!("({filter} {})", literal(name.as_bytes(), key)?))
+            }
             Self::Literal(path, key) => Ok(format!("(literal {})", literal(path, key)?)),
             Self::Subpath(path, key) => Ok(format!("(subpath {})", literal(path, key)?)),
             Self::Regex(regex, key) => Ok(format!("(regex {})", pattern(regex, key)?)),
