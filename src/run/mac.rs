@@ -36,15 +36,16 @@ pub fn show(run: &Run) -> Result<String, Error> {
     let directory = env::current_dir().doing("finding the working directory")?;
     let base = env::temp_dir().canonicalize();
     let base = base.doing("finding the directory for temporary files")?;
-    let temporary = base.join(format!("srt-{TAG}/tmp"));
+    let private = base.join(format!("srt-{TAG}"));
+    let temporary = private.join("tmp");
     let facts = facts::facts(
         &loaded,
         &directory,
         &Own {
             temporary: &temporary,
-            private: &[],
+            private: &private,
             bubblewrap: None,
-            log: None,
+            hidden: &[],
         },
     )?;
     let policy = Policy::new(&loaded.settings, &facts).map_err(problems)?;
