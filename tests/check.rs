@@ -15,6 +15,7 @@ use sandbox_runtime::policy::lint::{Around, engine_sockets, lint};
 use sandbox_runtime::policy::network::{Network, Verdict};
 use sandbox_runtime::policy::route::Routes;
 use sandbox_runtime::policy::{Facts, Place, Policy, Resolved};
+use support::chance::Chance;
 use support::{Scratch, Who, assert_status, finish, srt, text};
 
 fn read(json: &str) -> Settings {
@@ -697,24 +698,10 @@ fn more_of_the_rest_is_found() {
     widened(&rows, |json| format!("{{{json}}}"));
 }
 
-/// Numbers that only look random: the same in every run.
-struct Chance(u64);
-
 impl Chance {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
-
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
-        from[self.below(from.len())]
-    }
-
     /// Entries of a list.
     fn list<'a>(&mut self, from: &[&'a str]) -> Vec<&'a str> {
-        (0..self.below(4)).map(|_| self.pick(from)).collect()
+        (0..self.below(4)).map(|_| *self.pick(from)).collect()
     }
 
     /// The same list with an entry more, one less, or another one; or as it was.
@@ -722,9 +709,9 @@ impl Chance {
         let mut list = list.to_vec();
         let at = self.below(list.len().max(1));
         match self.below(6) {
-            0 => list.push(self.pick(from)),
+            0 => list.push(*self.pick(from)),
             1 if !list.is_empty() => drop(list.remove(at)),
-            2 if !list.is_empty() => list[at] = self.pick(from),
+            2 if !list.is_empty() => list[at] = *self.pick(from),
             _ => {}
         }
         list

@@ -9,19 +9,10 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Output;
 
+use support::chance::Chance;
 use support::{Scratch, Who, assert_status, everyone, finish, srt, text};
 
-/// Numbers that only look random: the same in every run.
-struct Chance(u64);
-
 impl Chance {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
-
     fn some<'a>(&mut self, from: &[&'a str], most: usize) -> Vec<&'a str> {
         let count = self.below(most + 1);
         (0..count).map(|_| from[self.below(from.len())]).collect()

@@ -10,23 +10,8 @@ use sandbox_runtime::emit::bwrap::{Op, plan};
 use sandbox_runtime::parse::settings::settings;
 use sandbox_runtime::policy::files::{Access, Kind, Rule};
 use sandbox_runtime::policy::{Facts, Place, Policy, Resolved};
+use support::chance::Chance;
 use support::{Scratch, assert_status, everyone, finish, srt, text};
-
-/// Numbers that only look random: the same in every run.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
-
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.below(from.len())]
-    }
-}
 
 type Tree = BTreeMap<String, Kind>;
 type Rules = Vec<(String, Rule)>;

@@ -1,6 +1,8 @@
 //! The macOS profile, read back and asked. Nothing here needs macOS, and nothing of it was
 //! run there.
 
+#[path = "support/chance.rs"]
+mod chance;
 #[path = "support/sbpl.rs"]
 mod sbpl;
 
@@ -8,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use chance::Chance;
 use sandbox_runtime::args::{self, Action, Mode, Platform};
 use sandbox_runtime::emit::seatbelt::regex::{self, Below, Case};
 use sandbox_runtime::emit::seatbelt::text::literal;
@@ -20,22 +23,6 @@ use sandbox_runtime::policy::files::{Access, Entry, Files, Kind, Rule, covers, p
 use sandbox_runtime::policy::protected::{last, reason};
 use sandbox_runtime::policy::{Facts, Found, Pattern, Place, Policy, Resolved};
 use sbpl::{Profile, Question, Regex, Value};
-
-/// Numbers that only look random: the same in every run.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
-
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.below(from.len())]
-    }
-}
 
 /// A rule as the settings have it: a path that is there or is to be held, or a pattern.
 type Said = (String, Rule);

@@ -6,6 +6,7 @@ mod useless;
 
 use super::files::{covers, parent};
 use super::spot::Spot;
+use super::wide::{DIRECTORIES, ENGINES};
 use crate::parse::settings::{PathRule, Settings, UnixSockets};
 
 /// What of the host a lint rests on. Every path is absolute.
@@ -22,30 +23,6 @@ pub struct Around {
     /// The settings file.
     pub file: Vec<u8>,
 }
-
-/// Sockets by which a container engine takes commands.
-const ENGINES: [&str; 4] = ["docker.sock", "podman.sock", "containerd.sock", "crio.sock"];
-
-/// Directories of which a sandboxed command needs a part at most.
-const WIDE: [&str; 17] = [
-    "/bin",
-    "/boot",
-    "/etc",
-    "/home",
-    "/lib",
-    "/lib64",
-    "/opt",
-    "/root",
-    "/sbin",
-    "/srv",
-    "/usr",
-    "/usr/bin",
-    "/usr/lib",
-    "/usr/local",
-    "/usr/local/bin",
-    "/usr/sbin",
-    "/var",
-];
 
 /// Every finding, one line each: a key, and what and why, and what to do.
 pub fn lint(settings: &Settings, around: &Around) -> Vec<String> {
@@ -126,7 +103,7 @@ fn wide(settings: &Settings, around: &Around) -> Vec<String> {
             "the whole file system"
         } else if home {
             "the whole home directory"
-        } else if WIDE.iter().any(|wide| wide.as_bytes() == path) {
+        } else if DIRECTORIES.iter().any(|wide| wide.as_bytes() == path) {
             "a whole directory of the system"
         } else {
             continue;

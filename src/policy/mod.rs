@@ -24,6 +24,7 @@ pub mod protected;
 pub mod relate;
 pub mod route;
 pub mod spot;
+pub mod wide;
 
 use crate::parse::settings::{
     GitConfig, Limits, MacSettings, Observed, Processes, Settings, UnixSockets, UserNamespaces,

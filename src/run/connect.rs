@@ -11,7 +11,7 @@ use crate::parse::Status;
 use crate::parse::response::response_head;
 use crate::policy::ports::HTTP_PORT;
 use crate::proxy::forward;
-use crate::sys;
+use crate::sys::sockets::{Readable, wait_either};
 
 /// Connects, and relays until the other side has ended.
 ///
@@ -73,7 +73,8 @@ fn relay(proxy: &mut TcpStream, stdout: &mut impl Write) -> io::Result<()> {
     let mut open = true;
     loop {
         let (from_stdin, from_proxy) = if open {
-            sys::fd::wait_readable(stdin.as_fd(), proxy.as_fd())?
+            let ready = wait_either(stdin.as_fd(), Some(proxy.as_fd()), None)?;
+            ready.map(|one| one != Readable::No).into()
         } else {
             (false, true)
         };

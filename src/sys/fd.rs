@@ -318,21 +318,3 @@ pub fn wait_readable_for(fd: BorrowedFd<'_>, longest: Duration) -> io::Result<()
         }
     }
 }
-
-/// Waits until one of two descriptors is readable; says which are (poll(2)).
-pub fn wait_readable(a: BorrowedFd<'_>, b: BorrowedFd<'_>) -> io::Result<(bool, bool)> {
-    let entry = |fd: BorrowedFd<'_>| libc::pollfd {
-        fd: fd.as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    let mut set = [entry(a), entry(b)];
-    loop {
-        // SAFETY: `set` holds two entries, as said.
-        match cerr(unsafe { libc::poll(set.as_mut_ptr(), 2, -1) }) {
-            Ok(_) => return Ok((set[0].revents != 0, set[1].revents != 0)),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-}

@@ -9,6 +9,7 @@ use crate::parse::host::{Host, authority};
 use crate::policy::addresses::{class, spellings};
 use crate::policy::explain::NO_RULE;
 use crate::policy::files::{covers, parent};
+use crate::policy::wide::{DIRECTORIES, ENGINES};
 
 /// What lies at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,32 +44,6 @@ const SOCKETS: &str = "network.allowUnixSockets";
 const WRITE: &str = "filesystem.allowWrite";
 const READ: &str = "filesystem.allowRead";
 
-/// Directories that hold more than any one program should write.
-const WIDE: &[&[u8]] = &[
-    b"/",
-    b"/bin",
-    b"/boot",
-    b"/dev",
-    b"/etc",
-    b"/home",
-    b"/lib",
-    b"/lib64",
-    b"/opt",
-    b"/proc",
-    b"/root",
-    b"/run",
-    b"/sbin",
-    b"/srv",
-    b"/sys",
-    b"/usr",
-    b"/usr/bin",
-    b"/usr/lib",
-    b"/usr/local",
-    b"/usr/local/bin",
-    b"/usr/sbin",
-    b"/var",
-];
-
 /// Names of what is secret, wherever it lies: keys, and what logs in.
 const SECRETS: &[&[u8]] = &[
     b".ssh",
@@ -98,13 +73,8 @@ const SECRETS: &[&[u8]] = &[
 /// Ends of names of what is secret.
 const SECRET_ENDS: &[&[u8]] = &[b".pem", b".key", b".p12", b".pfx", b".kdbx", b".keystore"];
 
-/// Sockets by which a program becomes the superuser, or another sandbox's master.
+/// Sockets besides a container engine's by which a program rules the host.
 const MASTERS: &[&[u8]] = &[
-    b"docker.sock",
-    b"podman.sock",
-    b"containerd.sock",
-    b"crio.sock",
-    b"buildkitd.sock",
     b"private",
     b"system_bus_socket",
     b"lxd.socket",
@@ -193,7 +163,7 @@ fn wish(violation: &Violation, sight: &Sight<'_>) -> Result<Wish, String> {
             Err("an abstract name, which has no permissions".into())
         }
         _ if !target.starts_with(b"/") || target.contains(&0) => Err("no path".into()),
-        Kind::Socket if is_last(target, MASTERS) => {
+        Kind::Socket if is_master(target) => {
             Err("whoever may use this socket rules the host".into())
         }
         Kind::Socket => Ok(Wish::Path(SOCKETS, target.to_vec())),
@@ -208,7 +178,7 @@ fn wish(violation: &Violation, sight: &Sight<'_>) -> Result<Wish, String> {
         Kind::Write if is_secret(target) => Err("a place for secrets".into()),
         Kind::Write => {
             let path = writable(violation, sight);
-            if WIDE.contains(&path) || path == sight.home {
+            if is_wide(path) || path == sight.home {
                 let path = String::from_utf8_lossy(path);
                 Err(format!(
                     "would take writing all of {path}: make the directory that it needs first, and allow that"
@@ -253,9 +223,15 @@ fn writable<'a>(violation: &'a Violation, sight: &Sight<'_>) -> &'a [u8] {
     path
 }
 
-fn is_last(path: &[u8], names: &[&[u8]]) -> bool {
+fn is_master(path: &[u8]) -> bool {
     let last = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
-    names.contains(&last)
+    MASTERS.contains(&last) || ENGINES.iter().any(|name| name.as_bytes() == last)
+}
+
+/// Whether a directory holds more than any one program should write.
+fn is_wide(path: &[u8]) -> bool {
+    let system: [&[u8]; 4] = [b"/", b"/dev", b"/proc", b"/sys"];
+    system.contains(&path) || DIRECTORIES.iter().any(|wide| wide.as_bytes() == path)
 }
 
 fn is_secret(path: &[u8]) -> bool {

@@ -1,6 +1,8 @@
 //! What the tests of the real program share. No test sleeps to wait for something.
 #![allow(dead_code)]
 
+pub mod chance;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
