@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
+use std::sync::Arc;
 
 use sandbox_runtime::args;
 use sandbox_runtime::parse::Status;
@@ -15,7 +16,8 @@ use sandbox_runtime::policy::compare::more;
 use sandbox_runtime::policy::lint::{Around, lint};
 use sandbox_runtime::policy::network::Network;
 use sandbox_runtime::policy::route::Routes;
-
+use sandbox_runtime::proxy::conversation::Conversation;
+use sandbox_runtime::proxy::secret::Secret;
 use sandbox_runtime::run::sight::Sight as ObserversSight;
 use sandbox_runtime::run::witness::{heard, seen};
 use sandbox_runtime::violation::suggest::{Lies, Sight, suggest};
@@ -24,7 +26,7 @@ use sandbox_runtime::violation::{Kind, Outcome, Process, Violation, log, merge::
 #[path = "wire.rs"]
 #[allow(dead_code)]
 mod wire;
-use wire::{Step, play};
+use wire::{Step, play, play_on};
 
 /// Whether a number is in it that only a range or precision of its own can hold:
 /// RFC 8259 (6) lets every reader choose, and miniserde refuses what overflows a double.
@@ -126,9 +128,15 @@ pub fn http(input: &[u8]) {
 /// SOCKS messages.
 pub fn socks(input: &[u8]) {
     let short = input.get(..PREFIXES).unwrap_or(input);
-    contract(short, |bytes| bare(socks::greeting(bytes)));
+    contract(short, |bytes| {
+        bare(socks::greeting(bytes, socks::Method::None))
+    });
+    contract(short, |bytes| bare(socks::password(bytes)));
     contract(short, |bytes| bare(socks::request(bytes)));
 }
+
+/// The password of [`conversation`], and what Basic makes of `srt:` and it.
+const SECRET: [&str; 2] = ["s3cr3t", "c3J0OnMzY3IzdA"];
 
 /// The first bytes of an input are what the client sends, and the rest what the other
 /// side answers, behind a NUL: cut however, the same is seen from outside. That nothing
@@ -151,6 +159,13 @@ pub fn conversation(input: &[u8]) {
         let whole = play(&network, &steps, usize::MAX);
         assert_eq!(play(&network, &steps, 1), whole);
         assert_eq!(play(&network, &steps, 7), whole);
+        // Whoever does not know the secret gets nowhere, and is told nothing.
+        let holds = |text: &&str| input.windows(text.len()).any(|w| w == text.as_bytes());
+        if !SECRET.iter().any(|text| holds(&text)) {
+            let secret = Arc::new(Secret::new("srt", SECRET[0]));
+            let guarded = play_on(Conversation::guarded(secret), &network, &steps, 7);
+            assert!(guarded.dials.is_empty() && guarded.denied.is_empty());
+        }
     }
 }
 

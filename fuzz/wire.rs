@@ -81,9 +81,19 @@ pub struct Wire<'a> {
 
 /// Plays the steps; `cut` says into which pieces what is sent is cut.
 pub fn play(network: &Network, steps: &[Step<'_>], cut: usize) -> Seen {
+    play_on(Conversation::new(), network, steps, cut)
+}
+
+/// The same on another conversation.
+pub fn play_on(
+    conversation: Conversation,
+    network: &Network,
+    steps: &[Step<'_>],
+    cut: usize,
+) -> Seen {
     let mut wire = Wire {
         network,
-        conversation: Conversation::new(),
+        conversation,
         up: Lane::new(Mode::Talk),
         down: Lane::new(Mode::Wait),
         connected: false,

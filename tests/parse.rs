@@ -232,7 +232,9 @@ fn heads_and_handshakes_are_read_from_any_prefix() {
     ] {
         keeps_the_contract(head.as_bytes(), |b| bare(request_head(b)));
     }
-    keeps_the_contract(b"\x05\x02\x02\x00", |b| bare(socks::greeting(b)));
+    keeps_the_contract(b"\x05\x02\x02\x00", |b| {
+        bare(socks::greeting(b, socks::Method::None))
+    });
     for request in [
         &b"\x05\x01\x00\x01\x01\x02\x03\x04\x00\x50"[..],
         b"\x05\x01\x00\x03\x06a.test\x01\xbb",

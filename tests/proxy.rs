@@ -3,13 +3,16 @@
 #[path = "../fuzz/wire.rs"]
 mod wire;
 
+use std::sync::Arc;
+
 use sandbox_runtime::parse::settings::settings;
 use sandbox_runtime::policy::network::{AddressClass, Network};
 use sandbox_runtime::policy::route::Routes;
-use sandbox_runtime::proxy::conversation::{DialError, Hop};
+use sandbox_runtime::proxy::conversation::{Conversation, DialError, Hop};
 use sandbox_runtime::proxy::pipe::Pipe;
+use sandbox_runtime::proxy::secret::Secret;
 use wire::Step::{Client, ClientEnd, Deadline, DialFailed, Dialled, Upstream, UpstreamEnd};
-use wire::{End, Seen, Step, play};
+use wire::{End, Seen, Step, play, play_on};
 
 fn policy(more: &str) -> Network {
     let file = format!(
@@ -33,6 +36,18 @@ fn under(more: &str, steps: &[Step<'_>]) -> Seen {
 
 fn seen(steps: &[Step<'_>]) -> Seen {
     under("", steps)
+}
+
+/// What is seen of the steps by a client that must know `srt:s3cr3t`.
+fn guarded(steps: &[Step<'_>]) -> Seen {
+    let policy = policy("");
+    let secret = Arc::new(Secret::new("srt", "s3cr3t"));
+    let play = |cut| play_on(Conversation::guarded(secret.clone()), &policy, steps, cut);
+    let whole = play(usize::MAX);
+    for cut in 1..40 {
+        assert_eq!(play(cut), whole, "cut into pieces of {cut}");
+    }
+    whole
 }
 
 fn to_client(seen: &Seen) -> String {
@@ -473,4 +488,103 @@ fn a_pipe_keeps_order_and_shuts_down_behind_the_last_byte() {
     assert!(pipe.wants_shutdown());
     pipe.shutdown_done();
     assert!(pipe.is_done() && pipe.pending().is_empty());
+}
+
+#[test]
+fn pitfall_54_who_does_not_know_the_password_is_not_heard() {
+    for field in [
+        "",
+        "Proxy-Authorization: Basic\r\n",
+        "Proxy-Authorization: Basic c3J0OnMzY3IzdA\r\n",
+        "Proxy-Authorization: Basic c3J0OnMzY3IzdQ==\r\n",
+        "Proxy-Authorization: Basic  \r\n",
+        "Proxy-Authorization: Bearer c3J0OnMzY3IzdA==\r\n",
+        "Authorization: Basic c3J0OnMzY3IzdA==\r\n",
+        "Proxy-Authorization: Basic c3J0OnMzY3IzdA==\r\nProxy-Authorization: Basic c3J0OnMzY3IzdA==\r\n",
+    ] {
+        for line in [
+            "CONNECT a.test:80",
+            "CONNECT b.test:80",
+            "GET http://a.test/",
+        ] {
+            let request = format!("{line} HTTP/1.1\r\n{field}\r\n");
+            let seen = guarded(&[Client(request.as_bytes())]);
+            let answer = to_client(&seen);
+            assert!(
+                answer.starts_with("HTTP/1.1 407 Proxy Authentication Required\r\n")
+                    && answer.contains("\r\nProxy-Authenticate: Basic realm=\"srt\"\r\n")
+                    && seen.dials.is_empty()
+                    && seen.denied.is_empty(),
+                "{request:?}: {answer:?}"
+            );
+        }
+    }
+    for (said, answered) in [
+        // No method but "no authentication" is offered, then a wrong password, name, version.
+        (
+            &b"\x05\x01\x00\x05\x01\x00\x03\x06A.test\x00\x50"[..],
+            &b"\x05\xff"[..],
+        ),
+        (
+            b"\x05\x02\x00\x02\x01\x03srt\x06s3cr3T\x05\x01\x00\x03\x06A.test\x00\x50",
+            b"\x05\x02\x01\x01",
+        ),
+        (
+            b"\x05\x02\x00\x02\x01\x03srT\x06s3cr3t\x05\x01\x00\x03\x06A.test\x00\x50",
+            b"\x05\x02\x01\x01",
+        ),
+        (
+            b"\x05\x02\x00\x02\x02\x03srt\x06s3cr3t\x05\x01\x00\x03\x06A.test\x00\x50",
+            b"\x05\x02\x01\x01",
+        ),
+        (
+            b"\x05\x01\x02\x01\x00\x00\x05\x01\x00\x03\x06A.test\x00\x50",
+            b"\x05\x02\x01\x01",
+        ),
+        // The request in the password's place.
+        (
+            b"\x05\x01\x02\x05\x01\x00\x03\x06A.test\x00\x50",
+            b"\x05\x02\x01\x01",
+        ),
+    ] {
+        let seen = guarded(&[Client(said)]);
+        assert_eq!((seen.to_client.as_slice(), seen.dials.len()), (answered, 0));
+    }
+}
+
+#[test]
+fn who_knows_the_password_is_served_as_without_one() {
+    const BASIC: &str = "proxy-authorization: basic  c3J0OnMzY3IzdA== \r\n";
+    let connect = format!("CONNECT a.test:80 HTTP/1.1\r\n{BASIC}\r\n");
+    let seen = guarded(&[Client(connect.as_bytes()), Dialled, Client(b"hello")]);
+    assert_eq!(
+        (dials(&seen), to_client(&seen)),
+        (vec!["a.test:80".into()], ESTABLISHED.into())
+    );
+    let get = format!("GET http://a.test/x HTTP/1.1\r\n{BASIC}\r\n");
+    let seen = guarded(&[Client(get.as_bytes()), Dialled]);
+    assert!(
+        !to_upstream(&seen)
+            .concat()
+            .to_lowercase()
+            .contains("authorization")
+    );
+    // Each request of a connection is asked for it.
+    let two = format!("{get}GET http://a.test/y HTTP/1.1\r\n\r\n");
+    let seen = guarded(&[
+        Client(two.as_bytes()),
+        Dialled,
+        Upstream(b"HTTP/1.1 204 No Content\r\n\r\n"),
+    ]);
+    assert_eq!(dials(&seen).len(), 1);
+    assert!(to_client(&seen).contains("\r\n\r\nHTTP/1.1 407 "));
+    let socks = b"\x05\x02\x00\x02\x01\x03srt\x06s3cr3t\x05\x01\x00\x03\x06A.test\x00\x50";
+    let seen = guarded(&[Client(socks), Dialled]);
+    assert_eq!(
+        seen.to_client,
+        b"\x05\x02\x01\x00\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00"
+    );
+    let secret = Secret::new("srt", "s3cr3t");
+    assert_eq!(secret.userinfo(), "srt:s3cr3t");
+    assert!(!format!("{secret:?}").contains("s3cr3t"));
 }

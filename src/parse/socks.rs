@@ -1,4 +1,5 @@
-//! SOCKS version 5 (RFC 1928), CONNECT without authentication.
+//! SOCKS version 5 (RFC 1928), CONNECT without authentication, or with a username and a
+//! password (RFC 1929).
 
 use super::Status;
 use super::host::{Target, address, host};
@@ -74,22 +75,78 @@ impl SocksError {
     }
 }
 
-/// Reads the client's greeting: whether it offers "no authentication".
+/// A way to say who one is (RFC 1928, 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Nobody asks.
+    None,
+    /// By username and password (RFC 1929).
+    Password,
+}
+
+impl Method {
+    /// Its number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::Password => 2,
+        }
+    }
+}
+
+/// The answer to a greeting that offers nothing of use, "no acceptable methods".
+pub const NO_METHOD: [u8; 2] = [VERSION, 0xff];
+
+/// The answer to a username and a password (RFC 1929, 2): success.
+pub const WELCOME: [u8; 2] = [1, 0];
+
+/// The same: failure, after which the connection is closed.
+pub const UNKNOWN: [u8; 2] = [1, 1];
+
+/// Reads the client's greeting: whether it offers the method `wanted`.
 ///
 /// # Errors
 /// It is not SOCKS5.
-pub fn greeting(input: &[u8]) -> Result<Status<bool>, SocksError> {
+pub fn greeting(input: &[u8], wanted: Method) -> Result<Status<bool>, SocksError> {
     match input {
         [] | [VERSION] => Ok(Status::Partial),
         [VERSION, count, rest @ ..] => match rest.get(..usize::from(*count)) {
             None => Ok(Status::Partial),
             Some(methods) => Ok(Status::Complete {
-                value: methods.contains(&0),
+                value: methods.contains(&wanted.code()),
                 used: methods.len().saturating_add(2),
             }),
         },
         _ => Err(SocksError::Malformed),
     }
+}
+
+/// Reads a username and a password (RFC 1929, 2).
+///
+/// # Errors
+/// It is another version of that.
+pub fn password(input: &[u8]) -> Result<Status<(&[u8], &[u8])>, SocksError> {
+    let rest = match input {
+        [] => return Ok(Status::Partial),
+        [1, rest @ ..] => rest,
+        _ => return Err(SocksError::Malformed),
+    };
+    let Some((name, rest)) = counted(rest) else {
+        return Ok(Status::Partial);
+    };
+    let Some((password, _)) = counted(rest) else {
+        return Ok(Status::Partial);
+    };
+    Ok(Status::Complete {
+        value: (name, password),
+        used: name.len().saturating_add(password.len()).saturating_add(3),
+    })
+}
+
+/// As many bytes as the first one says, and what is behind them.
+fn counted(input: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (count, rest) = input.split_first()?;
+    rest.split_at_checked(usize::from(*count))
 }
 
 /// Reads a request: where to connect to.

@@ -7,8 +7,8 @@ use super::forward::{self, Next};
 use super::reply;
 use crate::parse::Status;
 use crate::parse::host::Target;
-use crate::parse::http::{Kind, request_head};
-use crate::parse::socks::{self, Reply, SocksError};
+use crate::parse::http::{Head, Kind, request_head};
+use crate::parse::socks::{self, Method, Reply, SocksError};
 use crate::parse::tls::{TlsError, client_hello};
 use crate::policy::network::{Network, Reason, Verdict};
 use crate::policy::route::{Route, Use};
@@ -26,20 +26,26 @@ impl Conversation {
                 }
                 true
             }
-            State::SocksGreeting => match socks::greeting(&self.input) {
-                Ok(Status::Partial) => false,
-                Ok(Status::Complete { value: true, used }) => {
-                    self.used(used);
-                    actions.push(Action::Reply(vec![socks::VERSION, 0]));
-                    self.state = State::SocksRequest;
-                    true
+            State::SocksGreeting => {
+                let (method, next) = match self.secret {
+                    None => (Method::None, State::SocksRequest),
+                    Some(_) => (Method::Password, State::SocksPassword),
+                };
+                match socks::greeting(&self.input, method) {
+                    Ok(Status::Partial) => false,
+                    Ok(Status::Complete { value: true, used }) => {
+                        self.used(used);
+                        actions.push(Action::Reply(vec![socks::VERSION, method.code()]));
+                        self.state = next;
+                        true
+                    }
+                    Ok(Status::Complete { value: false, .. }) | Err(_) => {
+                        self.answer_and_close(&socks::NO_METHOD, actions);
+                        false
+                    }
                 }
-                // "No acceptable methods."
-                Ok(Status::Complete { value: false, .. }) | Err(_) => {
-                    self.answer_and_close(&[socks::VERSION, 0xff], actions);
-                    false
-                }
-            },
+            }
+            State::SocksPassword => self.socks_password(actions),
             State::SocksRequest => match socks::request(&self.input) {
                 Ok(Status::Partial) => false,
                 Ok(Status::Complete { value, used }) => {
@@ -63,14 +69,39 @@ impl Conversation {
         }
     }
 
+    fn socks_password(&mut self, actions: &mut Vec<Action>) -> bool {
+        let used = match (socks::password(&self.input), &self.secret) {
+            (Ok(Status::Partial), _) => return false,
+            (Ok(Status::Complete { value, used }), Some(secret)) if secret.is(value.0, value.1) => {
+                used
+            }
+            (Ok(Status::Complete { .. }) | Err(_), _) => {
+                self.answer_and_close(&socks::UNKNOWN, actions);
+                return false;
+            }
+        };
+        self.used(used);
+        actions.push(Action::Reply(socks::WELCOME.to_vec()));
+        self.state = State::SocksRequest;
+        true
+    }
+
     fn refuse_socks(&mut self, error: SocksError, actions: &mut Vec<Action>) -> bool {
         self.answer_and_close(&error.reply().bytes(), actions);
         false
     }
 
     fn http_head(&mut self, network: &Network, actions: &mut Vec<Action>) -> bool {
+        let known = |head: &Head<'_>| {
+            let secret = self.secret.as_ref();
+            secret.is_none_or(|secret| secret.is_in(&head.fields))
+        };
         let (dialect, target, route, used) = match request_head(&self.input) {
             Ok(Status::Partial) => return false,
+            Ok(Status::Complete { value: head, .. }) if !known(&head) => {
+                self.answer_and_close(&reply::unknown(), actions);
+                return false;
+            }
             Ok(Status::Complete { value: head, used }) => match head.kind {
                 Kind::Connect => (Dialect::Connect, head.target, Route::Direct, used),
                 Kind::Absolute { .. } => {

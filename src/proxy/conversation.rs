@@ -1,7 +1,7 @@
 //! What is said on one connection, as far as it has to be understood.
 //!
 //! ```text
-//! Greeting ──5──▶ SocksGreeting ──▶ SocksRequest ─┐
+//! Greeting ──5──▶ SocksGreeting ──▶ SocksRequest ─┐   (by way of SocksPassword, if there is a secret)
 //!     │ └──4──▶ Closed (refused)                  │ decide: deny ──▶ Closed
 //!     └─else─▶ HttpHead ──────────────────────────┤
 //!                 ▲                               ▼ allow
@@ -15,12 +15,14 @@
 //! is relayed before the connection stands. Bodies and tunnels do not pass through
 //! here: a [`Mode`] says how much of each side is relayed as it is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::dialled::failure;
 pub use super::events::{Action, DialError, Event, Hop, Mode};
 use super::exchange::{Exchange, Next as Then};
 use super::reply;
+use super::secret::Secret;
 use crate::limits::{CLIENT_HELLO_INPUT, DIAL, HANDSHAKE, HEAD_BYTES, LINGER};
 use crate::parse::host::Target;
 use crate::parse::socks::Reply;
@@ -40,6 +42,7 @@ pub(super) enum Dialect {
 pub(super) enum State {
     Greeting,
     SocksGreeting,
+    SocksPassword,
     SocksRequest,
     HttpHead,
     Dialing(Dialect, Target, Route),
@@ -64,6 +67,8 @@ pub struct Conversation {
     pub(super) answer: Vec<u8>,
     /// Counts the states that have a patience of their own.
     turn: u32,
+    /// What the client must know.
+    pub(super) secret: Option<Arc<Secret>>,
 }
 
 impl Default for Conversation {
@@ -80,6 +85,15 @@ impl Conversation {
             input: Vec::new(),
             answer: Vec::new(),
             turn: 0,
+            secret: None,
+        }
+    }
+
+    /// One in which the client must know this before anything of it is heard.
+    pub fn guarded(secret: Arc<Secret>) -> Self {
+        Self {
+            secret: Some(secret),
+            ..Self::new()
         }
     }
 
@@ -94,9 +108,11 @@ impl Conversation {
     /// How many of the client's bytes may be brought now; 0: do not read it.
     pub fn wants(&self) -> usize {
         let most = match self.state {
-            State::Greeting | State::SocksGreeting | State::SocksRequest | State::HttpHead => {
-                HEAD_BYTES
-            }
+            State::Greeting
+            | State::SocksGreeting
+            | State::SocksPassword
+            | State::SocksRequest
+            | State::HttpHead => HEAD_BYTES,
             State::ServerName(_) => CLIENT_HELLO_INPUT,
             State::Dialing(..)
             | State::ProxyReply(..)
@@ -117,9 +133,11 @@ impl Conversation {
     /// it began.
     pub fn patience(&self) -> (u32, Option<Duration>) {
         let longest = match self.state {
-            State::Greeting | State::SocksGreeting | State::SocksRequest | State::HttpHead => {
-                Some(HANDSHAKE)
-            }
+            State::Greeting
+            | State::SocksGreeting
+            | State::SocksPassword
+            | State::SocksRequest
+            | State::HttpHead => Some(HANDSHAKE),
             State::ProxyReply(..) => Some(DIAL),
             State::Closed => Some(LINGER),
             // Dialling has deadlines of its own; for the rest, the two ends have.

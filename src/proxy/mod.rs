@@ -17,3 +17,4 @@ pub mod exchange;
 pub mod forward;
 pub mod pipe;
 pub mod reply;
+pub mod secret;

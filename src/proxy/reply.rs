@@ -66,6 +66,17 @@ pub fn malformed(error: HttpError) -> Vec<u8> {
     response(code, phrase, "", &format!("srt: {error}\n"))
 }
 
+/// 407: who does not know the secret is told nothing but that there is one (RFC 9110,
+/// 15.5.8).
+pub fn unknown() -> Vec<u8> {
+    response(
+        407,
+        "Proxy Authentication Required",
+        "Proxy-Authenticate: Basic realm=\"srt\"\r\n",
+        "srt: this proxy is a sandboxed command's alone\n",
+    )
+}
+
 /// 408: no whole request in time.
 pub fn too_slow() -> Vec<u8> {
     response(

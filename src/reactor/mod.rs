@@ -19,6 +19,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::net::TcpListener as StdListener;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
@@ -29,6 +30,7 @@ use crate::limits::{CONNECTIONS, RELAY_BYTES, RESERVED_DESCRIPTORS};
 use crate::parse::host::Target;
 use crate::policy::network::{Network, Reason};
 use crate::proxy::conversation::{Conversation, Event, Hop};
+use crate::proxy::secret::Secret;
 use attempts::Due;
 use connection::{Connection, Need, Outcome, Phase};
 use resolver::{Answer, HelperProgram, Resolver};
@@ -83,6 +85,8 @@ pub struct Refusal {
 pub enum Service {
     /// The proxy.
     Proxy,
+    /// The proxy, for whoever knows this.
+    Guarded(Arc<Secret>),
     /// Everything goes to this hop, as it is.
     Forward(Hop),
 }
@@ -274,6 +278,7 @@ impl Reactor {
         let _ = stream.set_nodelay(true);
         let (conversation, start) = match service {
             Service::Proxy => (Conversation::new(), None),
+            Service::Guarded(secret) => (Conversation::guarded(secret), None),
             Service::Forward(hop) => (Conversation::forward(), Some(hop)),
         };
         let mut client = Side::new(Stream::Tcp(stream));
