@@ -1,10 +1,14 @@
 //! Name lookup by helper processes: `srt` again in its lookup role, one question at
 //! a time each. A lookup that hangs costs its helper, never the loop.
+//!
+//! A question is a byte that says how long the name is, and the name; an answer, a byte
+//! that says how many addresses there are, and these.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv6Addr};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -22,6 +26,9 @@ use crate::sys::process::Orphaned;
 /// Bytes of one address in an answer: IPv4 as IPv4-mapped IPv6 (RFC 4291, 2.5.5.2).
 pub const ADDRESS_BYTES: usize = 16;
 
+/// Bytes of an answer.
+const ANSWER_BYTES: usize = 1 + LOOKUP_ADDRESSES * ADDRESS_BYTES;
+
 /// How to start a helper.
 #[derive(Clone, Debug)]
 pub struct HelperProgram {
@@ -34,8 +41,10 @@ pub struct HelperProgram {
 struct Helper {
     id: u32,
     child: Child,
-    socket: OwnedFd,
+    socket: UnixStream,
     asked: Option<(Slot, Instant)>,
+    /// What has come of its answer.
+    heard: Vec<u8>,
 }
 
 /// An answered (or failed) lookup.
@@ -96,9 +105,12 @@ impl Resolver {
                 return;
             };
             let helper = &mut self.helpers[at];
-            match sys::fd::send(helper.socket.as_fd(), name.as_str().as_bytes(), &[]) {
-                Ok(()) => helper.asked = Some((slot, now + LOOKUP)),
-                Err(_) => {
+            let length = u8::try_from(name.as_str().len()).unwrap_or(0);
+            let question = [&[length], name.as_str().as_bytes()].concat();
+            // A helper without a question has read all there was: there is room for one.
+            match helper.socket.write(&question) {
+                Ok(n) if n == question.len() => helper.asked = Some((slot, now + LOOKUP)),
+                Ok(_) | Err(_) => {
                     answers.push((slot, Err(DialError::LookupFailed)));
                     self.end(registry, at);
                 }
@@ -107,14 +119,14 @@ impl Resolver {
     }
 
     fn start(&mut self, registry: &Registry) -> io::Result<()> {
-        let (ours, theirs) = sys::fd::packet_pair()?;
-        sys::fd::set_nonblocking(ours.as_fd())?;
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
         let mut command = Command::new(&self.program.path);
         command
             .args(&self.program.arguments)
             .env_clear()
             .current_dir("/")
-            .stdin(Stdio::from(theirs))
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         sys::process::confine_spawn(&mut command, Vec::new(), Orphaned::Killed);
@@ -131,6 +143,7 @@ impl Resolver {
             child,
             socket: ours,
             asked: None,
+            heard: Vec::new(),
         });
         Ok(())
     }
@@ -151,30 +164,34 @@ impl Resolver {
             return;
         };
         let helper = &mut self.helpers[at];
-        let mut buffer = [0u8; LOOKUP_ADDRESSES * ADDRESS_BYTES];
-        match sys::fd::receive(helper.socket.as_fd(), &mut buffer) {
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-            // An answer is at least one byte, so that 0 is the helper's end.
-            Ok((length, _)) if length > 0 => {
-                if let Some((slot, _)) = helper.asked.take() {
-                    let found: Vec<IpAddr> = buffer[..length]
-                        .chunks_exact(ADDRESS_BYTES)
-                        .map(unpack)
-                        .collect();
-                    let answer = if found.is_empty() {
-                        Err(DialError::NotFound)
-                    } else {
-                        Ok(found)
-                    };
-                    answers.push((slot, answer));
-                }
+        let mut buffer = [0u8; ANSWER_BYTES];
+        let over = loop {
+            match helper.socket.read(&mut buffer) {
+                Ok(0) => break true,
+                Ok(length) => helper.heard.extend_from_slice(&buffer[..length]),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break false,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break true,
             }
-            Ok(_) | Err(_) => {
-                if let Some((slot, _)) = helper.asked.take() {
-                    answers.push((slot, Err(DialError::LookupFailed)));
-                }
-                self.end(registry, at);
+            if helper.heard.len() > ANSWER_BYTES {
+                break true;
             }
+        };
+        let whole = addresses(&helper.heard);
+        if let (Some(found), Some((slot, _))) = (&whole, helper.asked) {
+            let answer = match found.as_slice() {
+                [] => Err(DialError::NotFound),
+                found => Ok(found.to_vec()),
+            };
+            answers.push((slot, answer));
+            helper.asked = None;
+            helper.heard.clear();
+        }
+        if over {
+            if let Some((slot, _)) = helper.asked.take() {
+                answers.push((slot, Err(DialError::LookupFailed)));
+            }
+            self.end(registry, at);
         }
     }
 
@@ -213,6 +230,13 @@ impl Drop for Resolver {
             let _ = child.wait();
         }
     }
+}
+
+/// The addresses of an answer, once it is whole.
+fn addresses(heard: &[u8]) -> Option<Vec<IpAddr>> {
+    let (count, rest) = heard.split_first()?;
+    let found = rest.get(..usize::from(*count) * ADDRESS_BYTES)?;
+    Some(found.chunks_exact(ADDRESS_BYTES).map(unpack).collect())
 }
 
 /// One address of an answer.

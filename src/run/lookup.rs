@@ -2,44 +2,38 @@
 //! until the other side ends. It runs on the host, outside every sandbox, because the
 //! resolver may use anything there is; it is a process of its own because it blocks.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::ToSocketAddrs;
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 
 use crate::limits::{LOOKUP_ADDRESSES, NAME_BYTES};
 use crate::reactor::resolver::pack;
-use crate::sys;
-
-/// An answer without addresses; never empty, since an empty message means the end.
-const NOTHING: &[u8] = b"-";
 
 /// Serves questions on standard input.
 ///
 /// # Errors
 /// The socket broke.
 pub fn serve() -> io::Result<()> {
-    let stdin = io::stdin();
+    let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut name = [0u8; NAME_BYTES];
+    let mut length = [0u8; 1];
     loop {
-        let (length, _) = sys::fd::receive(stdin.as_fd(), &mut name)?;
-        if length == 0 {
+        if socket.read(&mut length)? == 0 {
             return Ok(());
         }
-        let answer = look_up(&name[..length]);
-        let answer = if answer.is_empty() { NOTHING } else { &answer };
-        sys::fd::send(stdin.as_fd(), answer, &[])?;
+        let name = name.get_mut(..usize::from(length[0]));
+        let name = name.ok_or(io::ErrorKind::InvalidData)?;
+        socket.read_exact(name)?;
+        socket.write_all(&look_up(name))?;
     }
 }
 
 fn look_up(name: &[u8]) -> Vec<u8> {
-    let Ok(name) = std::str::from_utf8(name) else {
-        return Vec::new();
-    };
-    let Ok(found) = (name, 0).to_socket_addrs() else {
-        return Vec::new();
-    };
-    found
-        .take(LOOKUP_ADDRESSES)
-        .flat_map(|address| pack(address.ip()))
-        .collect()
+    let name = std::str::from_utf8(name).unwrap_or_default();
+    let found = (name, 0).to_socket_addrs().into_iter().flatten();
+    let found: Vec<_> = found.take(LOOKUP_ADDRESSES).collect();
+    let mut answer = vec![u8::try_from(found.len()).unwrap_or(0)];
+    answer.extend(found.iter().flat_map(|address| pack(address.ip())));
+    answer
 }
