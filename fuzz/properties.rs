@@ -5,13 +5,14 @@ use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
 use sandbox_runtime::args;
+use sandbox_runtime::limits::LOG_EVENT_BYTES;
 use sandbox_runtime::parse::Status;
 use sandbox_runtime::parse::glob::{PathPattern, path_pattern};
 use sandbox_runtime::parse::host::{self, List};
 use sandbox_runtime::parse::http::request_head;
 use sandbox_runtime::parse::response::response_head;
 use sandbox_runtime::parse::settings;
-use sandbox_runtime::parse::{gitlink, holds, json, proxy_url, socks, tls};
+use sandbox_runtime::parse::{gitlink, holds, json, proxy_url, socks, tls, unified_log};
 use sandbox_runtime::policy::compare::more;
 use sandbox_runtime::policy::lint::{Around, lint};
 use sandbox_runtime::policy::network::Network;
@@ -161,7 +162,7 @@ pub fn conversation(input: &[u8]) {
         assert_eq!(play(&network, &steps, 7), whole);
         // Whoever does not know the secret gets nowhere, and is told nothing.
         let holds = |text: &&str| input.windows(text.len()).any(|w| w == text.as_bytes());
-        if !SECRET.iter().any(|text| holds(&text)) {
+        if !SECRET.iter().any(|text| holds(text)) {
             let secret = Arc::new(Secret::new("srt", SECRET[0]));
             let guarded = play_on(Conversation::guarded(secret), &network, &steps, 7);
             assert!(guarded.dials.is_empty() && guarded.denied.is_empty());
@@ -357,5 +358,38 @@ pub fn observer(input: &[u8]) {
             (Kind::Write, "mkdir", "a rule")
         );
         assert_eq!((found.as_slice(), process.pid), (target, 7));
+    }
+}
+
+/// macOS's log: cut however, it holds the same events; none is longer than its bound, and
+/// what is read of one lies in it.
+pub fn unified_log(input: &[u8]) {
+    let events = |size: usize| {
+        let mut joiner = unified_log::Joiner::new("TAG");
+        let mut all = Vec::new();
+        for piece in input.chunks(size) {
+            joiner.take(piece, |event| all.push(event.to_vec()));
+        }
+        all
+    };
+    let whole = events(1);
+    if input.len() < LOG_EVENT_BYTES {
+        assert_eq!(events(usize::MAX), whole);
+        assert_eq!(events(7), whole);
+    }
+    for event in &whole {
+        assert!(event.len() <= LOG_EVENT_BYTES);
+        if let Some(denial) = unified_log::denial(event) {
+            let written = [
+                b"Sandbox: ",
+                denial.program,
+                format!("({}) deny(1) ", denial.pid).as_bytes(),
+                denial.operation,
+                b" ",
+                denial.target,
+            ]
+            .concat();
+            assert_eq!(unified_log::denial(&written), Some(denial));
+        }
     }
 }

@@ -44,6 +44,8 @@ pub struct Run {
     pub afterwards: Afterwards,
     /// Layers that are left out, for tests of the others.
     pub without: Vec<Layer>,
+    /// A directory with programs in the place of macOS's, for tests of its run path.
+    pub tools: Option<OsString>,
     /// The program and its arguments, exactly.
     pub argv: Vec<OsString>,
 }
@@ -150,15 +152,14 @@ pub enum Layer {
 pub enum Mode {
     /// Run it.
     Execute,
-    /// Print what would be run on this platform, and stop.
-    DryRun(Platform),
+    /// Print what would be run on this platform, or here, and stop.
+    DryRun(Option<Platform>),
 }
 
 /// What is to enforce the policy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Platform {
     /// bubblewrap, seccomp and Landlock.
-    #[default]
     Linux,
     /// Seatbelt.
     MacOs,
@@ -180,6 +181,8 @@ pub enum Stage {
     },
     /// Answers name lookups on standard input.
     Lookup,
+    /// Ends the command when `srt` has been killed.
+    Warden,
     /// Connects standard input and output to a host, through the proxy.
     Connect {
         /// The host.
@@ -226,7 +229,7 @@ pub fn action(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, S
     let (mut doctor, mut json) = (false, false);
     let mut log = None;
     let mut afterwards = Afterwards::Nothing;
-    let mut without = Vec::new();
+    let (mut without, mut tools) = (Vec::new(), None);
     let mut argv = Vec::new();
     while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
         match arg {
@@ -282,6 +285,9 @@ pub fn action(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, S
             Short('h') | Long("help") => return Ok(Action::Help),
             Short('V') | Long("version") => return Ok(Action::Version),
             Long("without") if cfg!(debug_assertions) => without.push(layer(&mut parser)?),
+            Long("as-macos") if cfg!(debug_assertions) => {
+                tools = Some(parser.value().map_err(|e| e.to_string())?);
+            }
             Long("stage") => return stage(&mut parser).map(Action::Stage),
             Value(program) => {
                 argv.push(program);
@@ -313,12 +319,13 @@ pub fn action(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, S
         settings,
         verbosity,
         mode: match dry {
-            true => Mode::DryRun(platform.unwrap_or_default()),
+            true => Mode::DryRun(platform),
             false => Mode::Execute,
         },
         log,
         afterwards,
         without,
+        tools,
         argv,
     }))
 }
@@ -417,6 +424,7 @@ fn stage(parser: &mut lexopt::Parser) -> Result<Stage, String> {
             run: parser.value().map_err(bad)?,
         }),
         Some("lookup") => Ok(Stage::Lookup),
+        Some("warden") => Ok(Stage::Warden),
         Some("connect") => Ok(Stage::Connect {
             host: parser.value().map_err(bad)?,
             port: parser.value().map_err(bad)?,

@@ -24,6 +24,9 @@
 //! The modules are public for the program, its tests and its fuzz targets; none of
 //! them is a stable interface yet.
 
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+compile_error!("srt has a sandbox for Linux and for macOS, and for no other system");
+
 pub mod args;
 pub mod emit;
 pub mod error;

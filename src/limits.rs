@@ -177,6 +177,15 @@ pub const WAITING_CONNECTS: usize = 64;
 /// Time between two tries of such a connect.
 pub const CONNECT_AGAIN: Duration = Duration::from_millis(10);
 
+/// Bytes of an event in macOS's log: a path, and what stands around it.
+pub const LOG_EVENT_BYTES: usize = 16 * 1024;
+
+/// Longest wait until macOS's log is being read, if somebody wants to know it all.
+pub const LOG_STREAM_START: Duration = Duration::from_secs(2);
+
+/// Longest wait for what macOS's log says of a run that is over.
+pub const LOG_STREAM_END: Duration = Duration::from_millis(500);
+
 /// Most violations kept; the oldest are dropped and counted.
 pub const VIOLATIONS: usize = 1_000;
 

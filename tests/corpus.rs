@@ -37,4 +37,5 @@ fn every_corpus_holds_its_properties() {
     replay("gitlink", properties::gitlink);
     replay("violation", properties::violation);
     replay("observer", properties::observer);
+    replay("unified_log", properties::unified_log);
 }

@@ -32,6 +32,7 @@ pub mod schema;
 pub mod settings;
 pub mod socks;
 pub mod tls;
+pub mod unified_log;
 
 /// What an incremental parser says of the bytes it has seen so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

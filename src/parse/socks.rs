@@ -121,11 +121,14 @@ pub fn greeting(input: &[u8], wanted: Method) -> Result<Status<bool>, SocksError
     }
 }
 
+/// A username and a password.
+pub type Credentials<'a> = (&'a [u8], &'a [u8]);
+
 /// Reads a username and a password (RFC 1929, 2).
 ///
 /// # Errors
 /// It is another version of that.
-pub fn password(input: &[u8]) -> Result<Status<(&[u8], &[u8])>, SocksError> {
+pub fn password(input: &[u8]) -> Result<Status<Credentials<'_>>, SocksError> {
     let rest = match input {
         [] => return Ok(Status::Partial),
         [1, rest @ ..] => rest,

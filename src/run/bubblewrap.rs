@@ -83,7 +83,7 @@ pub fn spawn(plan: &Plan) -> Result<Started, Error> {
         words: format!("{}: {e}", plan.bwrap.display()),
         cure: "set bwrapPath to a bubblewrap that this user may execute",
     })?;
-    let pidfd = sys::process::pidfd(child.id()).doing("watching bubblewrap")?;
+    let pidfd = sys::pidfd::pidfd(child.id()).doing("watching bubblewrap")?;
     Ok(Started {
         child,
         pidfd,

@@ -1,6 +1,7 @@
 //! The connect role, inside the sandbox: joins standard input and output with a tunnel
 //! through the proxy, for programs like ssh that take a command for that.
 
+use std::env;
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpStream};
@@ -8,10 +9,12 @@ use std::os::fd::AsFd;
 
 use crate::limits::{HEAD_BYTES, RELAY_BYTES};
 use crate::parse::Status;
+use crate::parse::host::Host;
+use crate::parse::proxy_url::{ProxyUrl, proxy_url};
 use crate::parse::response::response_head;
 use crate::policy::ports::HTTP_PORT;
 use crate::proxy::forward;
-use crate::sys::sockets::{Readable, wait_either};
+use crate::sys::fd::{Readable, wait_either};
 
 /// Connects, and relays until the other side has ended.
 ///
@@ -31,13 +34,26 @@ pub fn serve(host: &OsStr, port: &OsStr) -> io::Result<()> {
     } else {
         format!("{host}:{port}")
     };
-    let mut proxy = TcpStream::connect((Ipv4Addr::LOCALHOST, HTTP_PORT))?;
-    proxy.write_all(&forward::connect(&target, None))?;
+    let (port, authorization) = gate();
+    let mut proxy = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    proxy.write_all(&forward::connect(&target, authorization.as_deref()))?;
     let early = answer(&mut proxy)?;
     let mut stdout = io::stdout().lock();
     stdout.write_all(&early)?;
     stdout.flush()?;
     relay(&mut proxy, &mut stdout)
+}
+
+/// The proxy's port, and the credentials it wants: as the environment has them, if they
+/// are of this host's loopback.
+fn gate() -> (u16, Option<String>) {
+    let url = env::var("HTTP_PROXY").ok();
+    let url = url.and_then(|url| proxy_url(&url).ok());
+    let ours = |url: &ProxyUrl| url.target.host == Host::Address(Ipv4Addr::LOCALHOST.into());
+    match url.filter(ours) {
+        Some(url) => (url.target.port, url.authorization),
+        None => (HTTP_PORT, None),
+    }
 }
 
 /// Reads the proxy's answer; what came behind it is the other side's.

@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 use super::launch::{
     CONTINUED, ENDED, FAILED, GO, LISTENING, MESSAGE_BYTES, SIGNAL, SOCKET, STARTED, STOPPED,
 };
-use super::linux::say;
 use super::ready::Ready;
+use super::say::say;
 use super::watching::Watching;
 use crate::error::{Error, While};
 use crate::limits::{BWRAP_END, WALL_GRACE};
 use crate::reactor::Reactor;
 use crate::sys;
-use crate::sys::signal::{KILL, Origin, Signals, TERMINAL_STOP, TERMINATE};
+use crate::sys::signal::{KILL, Origin, TERMINAL_STOP, TERMINATE};
+use crate::sys::signalfd::Signals;
 
 /// How far the inner stage has come.
 pub(super) enum Stage {

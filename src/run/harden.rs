@@ -25,7 +25,7 @@ use crate::sys::process::Bound;
 pub fn harden(plan: &Plan) -> Result<(), Error> {
     const DOING: &str = "giving up privileges";
     sys::seccomp::no_new_privs().doing(DOING)?;
-    sys::process::set_undumpable().doing(DOING)?;
+    sys::privileges::set_undumpable().doing(DOING)?;
     sys::process::bound(Bound::Core, 0).doing(DOING)?;
     if let Some(own) = landlock::own(plan.abi) {
         let ruleset = Ruleset::new(own.handled, 0).doing(DOING)?;

@@ -15,10 +15,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::linux::say;
 use super::orphans;
 use super::paths::{path, shown};
 use super::placeholders::{could_be_opened_up, first_try, is_refusal, make, remove};
+use super::say::say;
 use crate::error::{Error, While};
 use crate::limits::{HELD_PATH_BYTES, LOCK, RECORD_BYTES};
 use crate::parse::holds::{Held, holds, record};

@@ -18,15 +18,15 @@ use super::recheck;
 use crate::emit::landlock::Rules;
 use crate::emit::seccomp::Insn;
 use crate::limits::{BWRAP_END, WALL_GRACE};
-use crate::parse::settings::Resource;
 use crate::policy::ports::{HTTP_PORT, SOCKS_PORT};
 use crate::sys;
+use crate::sys::fd::Readable;
+use crate::sys::given::Opened;
 use crate::sys::landlock::Ruleset;
-use crate::sys::process::{Bound, Change, Ended, Pid};
+use crate::sys::process::{Change, Ended, Pid};
 use crate::sys::seccomp::SockFilter;
-use crate::sys::signal::{CHILD, CONTINUE, KILL, Signals};
-use crate::sys::sockets::Readable;
-use crate::sys::streams::Opened;
+use crate::sys::signal::{CHILD, CONTINUE, KILL};
+use crate::sys::signalfd::Signals;
 
 /// Descriptors the stage inherits: numbers of its own arguments.
 pub struct Inherited {
@@ -84,14 +84,14 @@ fn stage(socket: &OwnedFd, inherited: &Inherited) -> Step<u8> {
     recheck::inside(&launch.checks).map_err(|e| ("looking at the mounts", io::Error::other(e)))?;
     let bare = step(
         "looking at the capabilities",
-        sys::process::has_no_capabilities(),
+        sys::privileges::has_no_capabilities(),
     )?;
     if !bare {
         // bubblewrap goes on where the kernel keeps it from dropping one.
         let left = io::Error::other("some are left");
         return Err(("looking at the capabilities", left));
     }
-    step("becoming undumpable", sys::process::set_undumpable())?;
+    step("becoming undumpable", sys::privileges::set_undumpable())?;
     step("setting no_new_privs", sys::seccomp::no_new_privs())?;
     if let Some(rules) = &launch.landlock {
         step("putting Landlock's rules in force", landlock(rules))?;
@@ -170,7 +170,7 @@ fn landlock(rules: &Rules) -> io::Result<()> {
     for stream in [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()] {
         // What may be written may be opened again by its name, /dev/stdout. A pipe has
         // no name, and needs no rule.
-        let writable = sys::streams::look_at(stream.as_raw_fd())?.1 == Opened::Writable;
+        let writable = sys::given::look_at(stream.as_raw_fd())?.1 == Opened::Writable;
         if writable && rules.streams != 0 {
             match ruleset.allow(stream, rules.streams) {
                 Err(e) if sys::landlock::is_nameless(&e) => {}
@@ -231,14 +231,7 @@ fn told_to_go(socket: &OwnedFd) -> io::Result<Option<Vec<i32>>> {
 /// The child's side of the fork: becomes the command, or says why not.
 fn start(launch: &Launch) -> u8 {
     for (resource, bound) in &launch.limits {
-        let which = match resource {
-            Resource::Memory => Bound::Data,
-            Resource::Processes => Bound::Processes,
-            Resource::OpenFiles => Bound::Descriptors,
-            Resource::FileSize => Bound::FileSize,
-            Resource::CpuTime => Bound::Cpu,
-        };
-        if let Err(e) = sys::process::bound(which, *bound) {
+        if let Err(e) = sys::process::bound(super::bounds::bound(*resource), *bound) {
             complain(&format!("limiting {resource:?} to {bound}: {e}"));
             return 125;
         }
@@ -328,7 +321,7 @@ fn init(socket: BorrowedFd<'_>, signals: &mut Signals, command: Pid, wall: u64) 
         }
         let signals = signals.as_fd();
         let longest = due.map(|due| due.saturating_duration_since(Instant::now()));
-        let [one, other] = sys::sockets::wait_either(socket, Some(signals), longest)?;
+        let [one, other] = sys::fd::wait_either(socket, Some(signals), longest)?;
         (told, child) = (one != Readable::No, other != Readable::No);
     }
 }

@@ -10,10 +10,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::linux::say;
 use super::orphans;
 use super::paths::shown;
 use super::removal::{self, Depth};
+use super::say::say;
 use crate::sys;
 use crate::sys::dir::{MountRoot, identity, open_directory};
 

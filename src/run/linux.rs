@@ -12,15 +12,16 @@ use super::launch::SOCKET;
 use super::orphans;
 use super::plan::Plan;
 use super::ready::{self, Ready};
-use super::report::Report;
+use super::report::{Report, Subject};
 use super::watching::{self, Watching};
 use crate::args::Run;
 use crate::error::{Error, While};
-use crate::limits::{DRAIN, SAY};
+use crate::limits::DRAIN;
 use crate::reactor::Reactor;
 use crate::reactor::resolver::HelperProgram;
 use crate::sys;
-use crate::sys::signal::{FORWARDED, Signals};
+use crate::sys::signal::FORWARDED;
+use crate::sys::signalfd::Signals;
 use crate::sys::terminal::Terminal;
 
 // Numbers of the supervisor's own descriptors in the loop.
@@ -41,7 +42,14 @@ pub fn run(mut plan: Plan, run: &Run) -> Result<u8, Error> {
         (Some(_), true) => Stops::WithCommand,
         _ => Stops::WhenTold,
     };
-    let mut report = Report::new(&mut plan, run);
+    let subject = Subject {
+        run: plan.temporary.run(),
+        settings: &plan.settings,
+        ignored: &plan.ignored,
+        guarantees: &plan.guarantees,
+        log: plan.log.take(),
+    };
+    let mut report = Report::new(subject, run);
     let ending = drive(&plan, &mut report, stops);
     if !matches!(ending, Ok(Ending::Told(_))) {
         // Nobody has said that all is over inside.
@@ -110,31 +118,6 @@ enum Ending {
     Told(u8),
     /// bubblewrap was gone before it could, or did not end.
     Cut(u8),
-}
-
-/// Lines of ours on stderr, which may be closed, or full: nobody is waited for. Says whether
-/// they were written.
-pub fn say(text: &str) -> bool {
-    say_within(text, Duration::ZERO)
-}
-
-/// The same where nothing else waits for us: before the command and after it.
-pub fn say_patiently(text: &str) -> bool {
-    say_within(text, SAY)
-}
-
-fn say_within(text: &str, patience: Duration) -> bool {
-    text.lines().all(|line| {
-        // What a peer, a file's name or another program has put into it stays text.
-        let line: String = line.chars().map(legible).collect();
-        sys::streams::speak(format!("srt: {line}\n").as_bytes(), patience).is_ok()
-    })
-}
-
-/// A character that moves no cursor, and turns no text around.
-fn legible(c: char) -> char {
-    let turns = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    if c.is_control() || turns { '?' } else { c }
 }
 
 /// Drives the loop until bubblewrap has ended.

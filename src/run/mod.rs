@@ -4,22 +4,30 @@
 
 #[cfg(target_os = "linux")]
 pub mod attack;
+mod bounds;
 #[cfg(target_os = "linux")]
 pub mod bubblewrap;
 pub mod check;
 pub mod connect;
 #[cfg(target_os = "linux")]
 mod course;
+mod denials;
 #[cfg(target_os = "linux")]
 pub mod doctor;
-#[cfg(target_os = "linux")]
 pub mod explain;
 pub mod facts;
+#[cfg(target_os = "linux")]
 pub mod guard;
 #[cfg(target_os = "linux")]
 pub mod harden;
+#[cfg(target_os = "linux")]
 pub mod holds;
+#[cfg(target_os = "linux")]
+mod hunt;
+#[cfg(target_os = "linux")]
 pub mod inner;
+mod job;
+#[cfg(target_os = "linux")]
 pub mod launch;
 pub mod leads;
 pub mod leftovers;
@@ -27,6 +35,7 @@ pub mod leftovers;
 pub mod linux;
 pub mod lookup;
 pub mod mac;
+pub mod macos;
 #[cfg(target_os = "linux")]
 mod named;
 #[cfg(target_os = "linux")]
@@ -35,15 +44,19 @@ pub mod orphans;
 #[cfg(target_os = "linux")]
 pub mod owner;
 pub mod paths;
+#[cfg(target_os = "linux")]
 pub mod placeholders;
+#[cfg(target_os = "linux")]
 pub mod plan;
 pub mod probe;
 #[cfg(target_os = "linux")]
 pub mod ready;
+#[cfg(target_os = "linux")]
 pub mod recheck;
 pub mod removal;
-#[cfg(target_os = "linux")]
 pub mod report;
+pub mod roles;
+pub mod say;
 mod search;
 #[cfg(target_os = "linux")]
 pub mod sight;
@@ -51,6 +64,7 @@ pub mod tasks;
 #[cfg(target_os = "linux")]
 pub mod unix;
 pub mod walk;
+pub mod warden;
 #[cfg(target_os = "linux")]
 pub mod watching;
 #[cfg(target_os = "linux")]

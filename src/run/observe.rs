@@ -24,10 +24,10 @@ use crate::limits::OBSERVED_BYTES;
 use crate::policy::explain::{self, Act, Decision};
 use crate::policy::files::parent;
 use crate::sys;
+use crate::sys::fd::{Readable, wait_either};
 use crate::sys::notify::{self, Notification};
 use crate::sys::process::Bound;
 use crate::sys::shared::Board;
-use crate::sys::sockets::{Readable, wait_either};
 use crate::violation::Kind;
 
 /// Plays the role until the supervisor closes the socket; what it sees by and what it notes
@@ -43,8 +43,8 @@ pub fn serve([socket, policy, notes]: [i32; 3], bubblewrap: u32) -> io::Result<(
     sys::seccomp::no_new_privs()?;
     // What binds the command binds what is done in its place. To look at it takes no
     // capability: whoever made a user namespace has them all in it (user_namespaces(7)).
-    sys::process::drop_capabilities()?;
-    sys::process::set_undumpable()?;
+    sys::privileges::drop_capabilities()?;
+    sys::privileges::set_undumpable()?;
     sys::process::bound(Bound::Core, 0)?;
     let program = seccomp::only(machine, &sys::own_calls::observers());
     let program: Vec<_> = program.iter().map(super::inner::sock_filter).collect();

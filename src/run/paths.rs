@@ -32,6 +32,11 @@ pub fn shown(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).escape_debug().to_string()
 }
 
+/// A string as in JSON.
+pub fn quoted(bytes: &[u8]) -> String {
+    miniserde::json::to_string(&String::from_utf8_lossy(bytes).into_owned())
+}
+
 fn components(text: &[u8]) -> impl DoubleEndedIterator<Item = Vec<u8>> {
     let named = |part: &&[u8]| !matches!(*part, b"" | b".");
     text.split(|&b| b == b'/').filter(named).map(<[u8]>::to_vec)

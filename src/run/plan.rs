@@ -222,13 +222,7 @@ fn decide(
             (log.and_then(|log| log.path.as_deref()), "the log"),
         ],
     };
-    let problems = |problems| match &loaded.file {
-        Some(file) => Error::Settings {
-            file: file.display().to_string(),
-            problems,
-        },
-        None => Error::Policy(problems),
-    };
+    let problems = |problems| loaded.problems(problems);
     let mut facts = facts::facts(loaded, directory, &own).map_err(|error| match error {
         Error::Policy(all) => problems(all),
         other => other,
@@ -326,31 +320,30 @@ fn other_names(policy: &Policy) -> Vec<String> {
         .collect()
 }
 
-/// A string as in JSON.
-pub(super) fn quoted(bytes: &[u8]) -> String {
-    miniserde::json::to_string(&String::from_utf8_lossy(bytes).into_owned())
-}
-
 /// What `--dry-run` prints: sections of lines, every string quoted as in JSON.
 pub fn show(plan: &Plan) -> String {
     let mut out = String::from("# bubblewrap\n");
-    out += &quoted(plan.bwrap.as_os_str().as_bytes());
+    out += &paths::quoted(plan.bwrap.as_os_str().as_bytes());
     for option in &plan.options {
         let fresh = option.starts_with(b"--");
         out += if fresh { "\n  " } else { " " };
-        out += &quoted(option);
+        out += &paths::quoted(option);
     }
     out += "\n# command\n";
     out += &plan
         .launch
         .argv
         .iter()
-        .map(|a| quoted(a))
+        .map(|a| paths::quoted(a))
         .collect::<Vec<_>>()
         .join(" ");
     out += "\n# environment\n";
     for (name, value) in &plan.launch.environment {
-        out += &format!("{}={}\n", String::from_utf8_lossy(name), quoted(value));
+        out += &format!(
+            "{}={}\n",
+            String::from_utf8_lossy(name),
+            paths::quoted(value)
+        );
     }
     out += "# seccomp\n";
     if let Some(machine) = machine() {

@@ -4,6 +4,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
+#[cfg(target_os = "linux")]
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,9 +13,11 @@ use crate::emit::cures::Situation;
 use crate::error::Error;
 use crate::limits::SETTINGS_BYTES;
 use crate::parse::settings::{self, Settings};
+#[cfg(target_os = "linux")]
 use crate::policy::{Bubblewrap, Host, Stream, User};
 use crate::sys;
-use crate::sys::streams::{Leads, Opened};
+#[cfg(target_os = "linux")]
+use crate::sys::given::{Leads, Opened};
 
 /// The default settings file, in the home directory.
 const DEFAULT_SETTINGS: &str = ".srt-settings.json";
@@ -31,6 +34,19 @@ pub struct Loaded {
     pub looked_for: Option<PathBuf>,
     /// What the file says, as written.
     pub text: Vec<u8>,
+}
+
+impl Loaded {
+    /// What is wrong with them.
+    pub fn problems(&self, problems: Vec<String>) -> Error {
+        match &self.file {
+            Some(file) => Error::Settings {
+                file: file.display().to_string(),
+                problems,
+            },
+            None => Error::Policy(problems),
+        }
+    }
 }
 
 /// Reads the settings file that is named, or the default one if it is there.
@@ -80,14 +96,15 @@ pub fn settings(named: Option<&OsStr>) -> Result<Loaded, Error> {
 ///
 /// # Errors
 /// A standard stream cannot be looked at.
+#[cfg(target_os = "linux")]
 pub fn host(bwrap: Option<&Path>) -> io::Result<Host> {
     let closed = sys::streams::closed();
     let mut streams = Vec::new();
     for number in (0..3).filter(|number| !closed.contains(number)) {
-        match sys::streams::look_at(number)? {
+        match sys::given::look_at(number)? {
             (Leads::OpenSocket, _) => streams.push((number, Stream::OpenSocket)),
             (Leads::Directory, _) => streams.push((number, Stream::Directory)),
-            (Leads::File, Opened::ReadOnly) if sys::streams::may_write_again(number)? => {
+            (Leads::File, Opened::ReadOnly) if sys::given::may_write_again(number)? => {
                 let path = fs::read_link(format!("/proc/self/fd/{number}"))?;
                 streams.push((number, Stream::Rewritable(path.into_os_string().into_vec())));
             }

@@ -5,9 +5,9 @@
 //! time, however deep the tree is: the way up is `..`, if that is still the directory
 //! that was come from. Nothing on another file system, or mounted, is gone down to.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{File, Permissions};
 use std::io::{self, Seek, SeekFrom};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use crate::limits::{REMOVAL_BYTES, REMOVAL_LEVELS, REMOVALS};
@@ -15,7 +15,7 @@ use crate::policy::protected::last;
 use crate::sys;
 use crate::sys::dir::{
     EntryType, Identity, ListingBuffer, MountRoot, Removed, identity, open_directory, open_place,
-    path_of, remove_at,
+    path_of, remove_at, set_mode,
 };
 
 /// Permissions of a directory that can be emptied.
@@ -34,8 +34,7 @@ pub fn open(above: BorrowedFd<'_>, name: &[u8]) -> io::Result<File> {
 fn open_up(place: &File) -> io::Result<File> {
     let found = place.metadata()?;
     if found.uid() == sys::host::uid() && found.mode() & ALL != ALL {
-        let link = format!("/proc/self/fd/{}", place.as_raw_fd());
-        fs::set_permissions(link, Permissions::from_mode(ALL))?;
+        set_mode(place, ALL)?;
     }
     Ok(open_directory(Some(place.as_fd()), b".")?.into())
 }
@@ -101,6 +100,14 @@ struct Level {
     below: Vec<Vec<u8>>,
     /// How far it has been listed.
     position: u64,
+    listed: Listed,
+}
+
+/// Whether a listing has come to its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Listed {
+    Partly,
+    Whole,
 }
 
 /// Once through a tree.
@@ -139,6 +146,7 @@ impl Pass {
             identity,
             below: Vec::new(),
             position: 0,
+            listed: Listed::Partly,
         });
     }
 
@@ -147,8 +155,10 @@ impl Pass {
             if let Some(name) = level.below.pop() {
                 let went = self.go_down(name);
                 self.note(went);
-            } else if !self.list()? {
+            } else if level.listed == Listed::Whole {
                 self.go_up()?;
+            } else {
+                self.list()?;
             }
         }
         std::mem::replace(&mut self.refused, Ok(()))
@@ -164,8 +174,8 @@ impl Pass {
     }
 
     /// Removes what the next piece of the listing names, but for directories that are not
-    /// empty; `false` at its end.
-    fn list(&mut self) -> io::Result<bool> {
+    /// empty.
+    fn list(&mut self) -> io::Result<()> {
         let mut entries = Vec::new();
         let each = |name: &[u8], kind| entries.push((name.to_vec(), kind));
         let more = self.buffer.read(self.at.as_fd(), each)?;
@@ -180,7 +190,10 @@ impl Pass {
                 refused => self.note(refused),
             }
         }
-        Ok(more)
+        if let (false, Some(level)) = (more, self.levels.last_mut()) {
+            level.listed = Listed::Whole;
+        }
+        Ok(())
     }
 
     fn go_down(&mut self, name: Vec<u8>) -> io::Result<()> {

@@ -9,15 +9,17 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::linux::say_patiently;
 use super::paths::path;
-use super::plan::Plan;
 use super::probe::home;
+use super::say::say_patiently;
 use crate::args::{Afterwards, LogTo, Run, Verbosity};
 use crate::error::Error;
 use crate::limits::LOG_LINES;
 use crate::parse::json::{self, Node};
+use crate::policy::guarantees::Given;
 use crate::policy::network::Reason;
+use crate::reactor::connection::Outcome as Became;
+use crate::reactor::{Reactor, Refusal};
 use crate::sys;
 use crate::violation::log::{self, Head};
 use crate::violation::merge::merge;
@@ -92,6 +94,20 @@ fn named(name: &OsString) -> io::Result<(OwnedFd, PathBuf)> {
     Ok((file, path))
 }
 
+/// What a report is about.
+pub struct Subject<'a> {
+    /// The run's name.
+    pub run: &'a str,
+    /// The settings file's content; empty without one.
+    pub settings: &'a [u8],
+    /// `ignoreViolations`.
+    pub ignored: &'a [(String, Vec<String>)],
+    /// What is promised.
+    pub guarantees: &'a [Given],
+    /// The log, if there is to be one.
+    pub log: Option<Log>,
+}
+
 /// The refusals of a run.
 pub struct Report {
     store: Store,
@@ -119,22 +135,22 @@ pub fn is_wanted(run: &Run) -> bool {
 
 impl Report {
     /// Begins the report of a run, and its log.
-    pub fn new(plan: &mut Plan, run: &Run) -> Self {
+    pub fn new(subject: Subject<'_>, run: &Run) -> Self {
         let word = |word: &OsString| word.to_string_lossy().into_owned();
         let command: Vec<String> = run.argv.iter().map(word).collect();
         let mut report = Self {
             store: Store::default(),
-            ignored: Ignored::new(&plan.ignored, &command.join(" ")),
-            log: plan.log.take(),
-            run: plan.temporary.run().to_owned(),
+            ignored: Ignored::new(subject.ignored, &command.join(" ")),
+            log: subject.log,
+            run: subject.run.to_owned(),
             verbosity: run.verbosity,
             afterwards: run.afterwards,
             count: 0,
-            document: json::document(&plan.settings).ok(),
+            document: json::document(subject.settings).ok(),
         };
-        let digest =
-            (!plan.settings.is_empty()).then(|| crate::violation::digest::sha256(&plan.settings));
-        let given = plan.guarantees.iter().map(|given| {
+        let settings = Some(subject.settings).filter(|text| !text.is_empty());
+        let digest = settings.map(crate::violation::digest::sha256);
+        let given = subject.guarantees.iter().map(|given| {
             let layers = match given.lost {
                 Some(_) => Vec::new(),
                 None => given.layers.clone(),
@@ -157,7 +173,7 @@ impl Report {
     }
 
     /// A destination was refused, or let through to be learned.
-    pub fn host(
+    fn host(
         &mut self,
         target: String,
         reason: &Reason,
@@ -175,6 +191,18 @@ impl Report {
             time: now(),
             count: 1,
         });
+    }
+
+    /// The proxy has refused a connection, or let it through to be learned; it gets its
+    /// answer now.
+    pub fn refused(&mut self, refusal: Refusal, process: Option<Process>, reactor: &mut Reactor) {
+        let outcome = match refusal.outcome {
+            Became::Denied => Outcome::Denied,
+            Became::Learned => Outcome::Learned,
+        };
+        let target = refusal.target.to_string();
+        self.host(target, &refusal.reason, outcome, process);
+        reactor.release(refusal.slot);
     }
 
     /// The observer has seen an attempt that the policy denies.

@@ -12,11 +12,10 @@ use super::report::Report;
 use super::witness::{Heard, Witness};
 use crate::error::{Error, While};
 use crate::limits::{HEARD_PER_TURN, OBSERVER_END};
-use crate::reactor::connection::Outcome as Became;
 use crate::reactor::token::Slot;
 use crate::reactor::{Reactor, Refusal};
 use crate::sys;
-use crate::violation::{Outcome, Process};
+use crate::violation::Process;
 
 /// The number of the observer's socket in the loop.
 pub const OBSERVER: u32 = 3;
@@ -77,7 +76,7 @@ impl Watching {
     ) -> Result<(), Error> {
         if let [errno] = errno {
             let error = io::Error::from_raw_os_error(i32::from(*errno));
-            super::linux::say(&format!(
+            super::say::say(&format!(
                 "what the command tries on files is not observed on this host: {error}"
             ));
         }
@@ -142,7 +141,7 @@ impl Watching {
         }
         const DOING: &str = "doing without the observer";
         if self.lost == Lost::No {
-            super::linux::say("the observer is gone: the rest of the run is not observed");
+            super::say::say("the observer is gone: the rest of the run is not observed");
             // What has ended is readable for ever.
             let _ = reactor.unwatch(witness.socket());
             self.lost = Lost::Told;
@@ -183,7 +182,7 @@ impl Watching {
             if asked {
                 self.waiting.push(refusal);
             } else {
-                tell(refusal, None, reactor, report);
+                report.refused(refusal, None, reactor);
             }
         }
         let overdue = self.witness.as_mut().map(Witness::overdue);
@@ -200,7 +199,7 @@ impl Watching {
         report: &mut Report,
     ) {
         if let Some(at) = self.waiting.iter().position(|r| r.slot == slot) {
-            tell(self.waiting.swap_remove(at), process, reactor, report);
+            report.refused(self.waiting.swap_remove(at), process, reactor);
         }
     }
 
@@ -217,21 +216,7 @@ impl Watching {
             }
         }
         for refusal in self.waiting.drain(..) {
-            tell(refusal, None, reactor, report);
+            report.refused(refusal, None, reactor);
         }
     }
-}
-
-fn tell(refusal: Refusal, process: Option<Process>, reactor: &mut Reactor, report: &mut Report) {
-    let outcome = match refusal.outcome {
-        Became::Denied => Outcome::Denied,
-        Became::Learned => Outcome::Learned,
-    };
-    report.host(
-        refusal.target.to_string(),
-        &refusal.reason,
-        outcome,
-        process,
-    );
-    reactor.release(refusal.slot);
 }

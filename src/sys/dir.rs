@@ -1,10 +1,12 @@
 //! Directories and paths by descriptor: what std does not offer.
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
 use std::mem::{offset_of, size_of, zeroed};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::ptr;
 
@@ -40,6 +42,12 @@ pub fn open_directory(above: Option<BorrowedFd<'_>>, name: &[u8]) -> io::Result<
 /// `name` in `above`, not followed if it is a symbolic link.
 pub fn open_place(above: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
     open_at(Some(above), name, libc::O_PATH)
+}
+
+/// Sets the permissions of such a place, by /proc (proc(5)).
+pub fn set_mode(place: &File, mode: u32) -> io::Result<()> {
+    let link = format!("/proc/self/fd/{}", place.as_raw_fd());
+    std::fs::set_permissions(link, std::fs::Permissions::from_mode(mode))
 }
 
 fn open_at(above: Option<BorrowedFd<'_>>, name: &[u8], more: i32) -> io::Result<OwnedFd> {

@@ -56,6 +56,11 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     // SAFETY: `limit` is valid for the kernel to write.
     cerr(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
     limit.rlim_cur = limit.rlim_max;
+    // macOS takes no more (setrlimit(2), OPEN_MAX of sys/syslimits.h).
+    #[cfg(target_os = "macos")]
+    {
+        limit.rlim_cur = limit.rlim_max.min(10240);
+    }
     set_limit(&limit)?;
     Ok(limit.rlim_cur)
 }

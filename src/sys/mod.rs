@@ -5,21 +5,42 @@
 //! checked, and errors are `io::Error` with the kernel's errno.
 #![allow(unsafe_code)]
 
+#[cfg(target_os = "linux")]
 pub mod attack;
+pub mod caught;
+#[cfg_attr(not(target_os = "linux"), path = "mac/dir.rs")]
 pub mod dir;
 pub mod fd;
+#[cfg(target_os = "linux")]
+pub mod given;
 pub mod host;
+#[cfg(target_os = "linux")]
 pub mod landlock;
+#[cfg(target_os = "linux")]
 pub mod namespace;
+#[cfg(target_os = "linux")]
 pub mod notify;
+#[cfg(target_os = "linux")]
 pub mod own_calls;
+#[cfg(target_os = "linux")]
+mod passing;
+#[cfg(target_os = "linux")]
+pub mod pidfd;
+#[cfg(target_os = "linux")]
+pub mod privileges;
 pub mod process;
+#[cfg(target_os = "linux")]
 pub mod seccomp;
+#[cfg(target_os = "linux")]
 pub mod shared;
 pub mod signal;
+#[cfg(target_os = "linux")]
+pub mod signalfd;
+#[cfg(target_os = "linux")]
 pub mod sockets;
 pub mod streams;
 pub mod terminal;
+#[cfg(target_os = "linux")]
 pub mod watch;
 
 use std::io;

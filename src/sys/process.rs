@@ -2,14 +2,15 @@
 
 use std::ffi::{CString, OsStr};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 use std::ptr;
 
-use super::{cerr, fd};
-use crate::limits::ENDING;
+use super::streams::{self, BrokenPipe};
+use super::{cerr, fd, signal};
 
 /// A process id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +22,8 @@ impl Pid {
         Self(number)
     }
 
-    pub(super) fn number(self) -> i32 {
+    /// Its number.
+    pub fn number(self) -> i32 {
         self.0
     }
 }
@@ -56,6 +58,7 @@ pub enum Orphaned {
 
 /// Makes `command` inherit exactly descriptors 0–2 and `kept`.
 pub fn confine_spawn(command: &mut Command, kept: Vec<RawFd>, orphaned: Orphaned) {
+    #[cfg(target_os = "linux")]
     let parent = std::process::id();
     // SAFETY: between fork and exec the closure makes system calls only: no
     // allocation, no lock.
@@ -63,102 +66,42 @@ pub fn confine_spawn(command: &mut Command, kept: Vec<RawFd>, orphaned: Orphaned
         command.pre_exec(move || {
             fd::keep_across_exec(&kept)?;
             match orphaned {
-                Orphaned::Killed => die_with_parent(parent),
-                Orphaned::Left => Ok(()),
+                #[cfg(target_os = "linux")]
+                Orphaned::Killed => super::privileges::die_with_parent(parent),
+                // Elsewhere a process has to see to that itself.
+                _ => Ok(()),
             }
         });
     }
 }
 
-/// Asks for SIGKILL when the parent ends, and ends at once if it already has
-/// (PR_SET_PDEATHSIG, prctl(2)).
-fn die_with_parent(parent: u32) -> io::Result<()> {
-    // SAFETY: takes integers only.
-    cerr(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })?;
-    // SAFETY: getppid cannot fail.
-    if unsafe { libc::getppid() }.unsigned_abs() == parent {
-        Ok(())
-    } else {
-        Err(io::Error::from_raw_os_error(libc::ESRCH))
-    }
+/// What a process is given between fork and exec.
+pub struct Prepared {
+    /// Its bounds.
+    pub bounds: Vec<(Bound, u64)>,
+    /// Standard streams that it has closed.
+    pub closed: Vec<RawFd>,
+    /// What SIGPIPE does to it.
+    pub pipe: BrokenPipe,
 }
 
-/// A descriptor that becomes readable when `pid` has ended (pidfd_open(2), Linux 5.3).
-pub fn pidfd(pid: u32) -> io::Result<OwnedFd> {
-    // SAFETY: takes integers only.
-    let fd = cerr(unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) })?;
-    let fd = RawFd::try_from(fd).map_err(|_| io::ErrorKind::InvalidData)?;
-    // SAFETY: the kernel has just made it, close-on-exec.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// Kills a process by a descriptor, so that no other that has its number by now is
-/// meant, if `still` says it is the one; waits for its end, at most [`ENDING`]
-/// (pidfd_send_signal(2), Linux 5.1). Says whether it was this user's to kill.
-pub fn kill_and_wait(pid: Pid, still: impl Fn() -> bool) -> io::Result<bool> {
-    let process = match pidfd(pid.0.unsigned_abs()) {
-        Err(e) if e.raw_os_error() == Some(libc::ESRCH) => return Ok(false),
-        other => other?,
-    };
-    if !still() {
-        return Ok(false);
+/// Makes `command` inherit descriptors 0–2 and nothing else, and start as `prepared` says.
+pub fn prepare_spawn(command: &mut Command, prepared: Prepared) {
+    // SAFETY: between fork and exec the closure makes system calls only: no allocation, no
+    // lock. The streams it closes are the command's alone by then.
+    unsafe {
+        command.pre_exec(move || {
+            fd::keep_across_exec(&[])?;
+            for (which, most) in &prepared.bounds {
+                bound(*which, *most)?;
+            }
+            prepared
+                .closed
+                .iter()
+                .for_each(|stream| streams::close(*stream));
+            signal::reset(prepared.pipe)
+        });
     }
-    let no_info = ptr::null::<libc::siginfo_t>();
-    // SAFETY: a null siginfo asks for what kill(2) would send; the rest are integers.
-    let sent = cerr(unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            process.as_raw_fd(),
-            libc::SIGKILL,
-            no_info,
-            0,
-        )
-    });
-    match sent {
-        Err(e) if matches!(e.raw_os_error(), Some(libc::ESRCH | libc::EPERM)) => return Ok(false),
-        other => other?,
-    };
-    fd::wait_readable_for(process.as_fd(), ENDING)?;
-    Ok(true)
-}
-
-/// The last capability number that is asked about; a kernel knows fewer.
-const CAPABILITIES: libc::c_ulong = 63;
-
-/// _LINUX_CAPABILITY_VERSION_3 (linux/capability.h).
-const VERSION_3: u32 = 0x2008_0522;
-
-/// Whether this process has no capability, and none that an exec could give it: in its
-/// permitted, effective and inheritable sets, and in its bounding set (capabilities(7)).
-pub fn has_no_capabilities() -> io::Result<bool> {
-    // The version and this process; then three words, twice.
-    let header: [u32; 2] = [VERSION_3, 0];
-    let mut sets = [0u32; 6];
-    // SAFETY: header and sets have the layout of version 3, and outlive the call.
-    cerr(unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), sets.as_mut_ptr()) })?;
-    if sets != [0; 6] {
-        return Ok(false);
-    }
-    for capability in 0..=CAPABILITIES {
-        // SAFETY: takes integers only.
-        match cerr(unsafe { libc::prctl(libc::PR_CAPBSET_READ, capability, 0, 0, 0) }) {
-            Ok(0) => {}
-            Ok(_) => return Ok(false),
-            // No such capability, so none above it.
-            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => break,
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(true)
-}
-
-/// Gives up every capability of this process for good, once `no_new_privs` is set: its
-/// permitted, effective and inheritable sets (capset(2)).
-pub fn drop_capabilities() -> io::Result<()> {
-    let header: [u32; 2] = [VERSION_3, 0];
-    let sets = [0u32; 6];
-    // SAFETY: header and sets have the layout of version 3, and outlive the call.
-    cerr(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) }).map(drop)
 }
 
 /// What a process may be bounded by (getrlimit(2)).
@@ -202,12 +145,6 @@ pub fn bound(which: Bound, most: u64) -> io::Result<()> {
     cerr(unsafe { libc::setrlimit(which, &raw const limit) }).map(drop)
 }
 
-/// Makes the process invisible to ptrace(2) and /proc of its own user from now on.
-pub fn set_undumpable() -> io::Result<()> {
-    // SAFETY: takes integers only.
-    cerr(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) }).map(drop)
-}
-
 /// Forks; the child runs `child` and never returns. For the inner stage, which has
 /// one thread, so the child may do whatever the parent could.
 pub fn fork(child: impl FnOnce() -> u8) -> io::Result<Pid> {
@@ -233,25 +170,10 @@ pub fn exec(argv: &[Vec<u8>], environment: &[(Vec<u8>, Vec<u8>)]) -> io::Error {
     let (Ok(arguments), Ok(variables)) = (cstrings(argv.iter().cloned()), cstrings(joined)) else {
         return io::ErrorKind::InvalidInput.into();
     };
-    let candidates = if program.contains(&b'/') {
-        vec![program.clone()]
-    } else {
-        let path = environment
-            .iter()
-            .find(|(k, _)| k == b"PATH")
-            .map(|(_, v)| v.as_slice());
-        std::env::split_paths(OsStr::from_bytes(path.unwrap_or(b"/usr/bin:/bin")))
-            .filter(|dir| dir.is_absolute())
-            .map(|dir| {
-                dir.join(OsStr::from_bytes(program))
-                    .as_os_str()
-                    .as_bytes()
-                    .to_vec()
-            })
-            .collect()
-    };
+    let search = environment.iter().find(|(k, _)| k == b"PATH");
+    let search = search.map_or(DEFAULT_PATH, |(_, v)| v.as_slice());
     let mut worst = io::Error::from_raw_os_error(libc::ENOENT);
-    for candidate in candidates {
+    for candidate in candidates(program, search) {
         let Ok(path) = CString::new(candidate) else {
             continue;
         };
@@ -270,6 +192,45 @@ pub fn exec(argv: &[Vec<u8>], environment: &[(Vec<u8>, Vec<u8>)]) -> io::Error {
         }
     }
     worst
+}
+
+/// Where programs are looked for without a `PATH`.
+pub const DEFAULT_PATH: &[u8] = b"/usr/bin:/bin";
+
+/// Where a program may lie.
+fn candidates(program: &[u8], search: &[u8]) -> Vec<Vec<u8>> {
+    if program.contains(&b'/') {
+        return vec![program.to_vec()];
+    }
+    let joined = |dir: PathBuf| {
+        dir.join(OsStr::from_bytes(program))
+            .into_os_string()
+            .into_vec()
+    };
+    std::env::split_paths(OsStr::from_bytes(search))
+        .filter(|dir| dir.is_absolute())
+        .map(joined)
+        .collect()
+}
+
+/// Whether there is a file to execute where [`exec`] would look for it (access(2), X_OK).
+///
+/// # Errors
+/// What exec would say.
+pub fn find(program: &[u8], search: &[u8]) -> io::Result<()> {
+    let mut worst = io::Error::from_raw_os_error(libc::ENOENT);
+    for candidate in candidates(program, search) {
+        let path = CString::new(candidate).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let is_file = std::fs::metadata(OsStr::from_bytes(path.to_bytes())).map(|m| m.is_file());
+        // SAFETY: `path` is a valid C string for the length of the call.
+        match (is_file, unsafe { libc::access(path.as_ptr(), libc::X_OK) }) {
+            (Ok(true), 0) => return Ok(()),
+            (Ok(_), _) => worst = io::Error::from_raw_os_error(libc::EACCES),
+            (Err(e), _) if e.kind() == io::ErrorKind::PermissionDenied => worst = e,
+            (Err(_), _) => {}
+        }
+    }
+    Err(worst)
 }
 
 /// Whether there is a file, as far as this process can see (access(2), F_OK).
@@ -304,10 +265,15 @@ pub enum Change {
 /// One child that has changed, if there is one; `None` when none has (waitpid(2)).
 /// The error ECHILD says that there are no children at all.
 pub fn changed() -> io::Result<Option<(Pid, Change)>> {
+    changed_of(Pid(-1))
+}
+
+/// The same of one child.
+pub fn changed_of(child: Pid) -> io::Result<Option<(Pid, Change)>> {
     let mut status = 0;
     let flags = libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED;
     // SAFETY: `status` is valid for the kernel to write.
-    let pid = cerr(unsafe { libc::waitpid(-1, &raw mut status, flags) })?;
+    let pid = cerr(unsafe { libc::waitpid(child.0, &raw mut status, flags) })?;
     if pid == 0 {
         return Ok(None);
     }

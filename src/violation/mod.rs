@@ -32,11 +32,19 @@ pub enum Kind {
     Read,
     /// A connection to a Unix socket.
     Socket,
+    /// Another operation of the system.
+    Syscall,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Network, Self::Write, Self::Read, Self::Socket];
+    pub const ALL: [Self; 5] = [
+        Self::Network,
+        Self::Write,
+        Self::Read,
+        Self::Socket,
+        Self::Syscall,
+    ];
 
     /// Its name in the log.
     pub fn name(self) -> &'static str {
@@ -45,6 +53,7 @@ impl Kind {
             Self::Write => "write",
             Self::Read => "read",
             Self::Socket => "socket",
+            Self::Syscall => "syscall",
         }
     }
 }

@@ -159,6 +159,7 @@ fn wish(violation: &Violation, sight: &Sight<'_>) -> Result<Wish, String> {
     let target = violation.target.as_bytes();
     match violation.kind {
         Kind::Network => host(violation).map(|()| Wish::Host),
+        Kind::Syscall => Err("not about a host or a file".into()),
         Kind::Socket if target.starts_with(b"@") => {
             Err("an abstract name, which has no permissions".into())
         }

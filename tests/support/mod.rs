@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod chance;
+pub mod terminal;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
