@@ -4,10 +4,10 @@ FUZZ_TIME ?= 60
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build check test demo bench compare fuzz clean
+.PHONY: help build check check-macos test demo bench compare fuzz clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 build: ## the release binary, target/release/srt
 	$(CARGO) build --release --locked
@@ -35,6 +35,10 @@ compare: ## our reading of hosts and patterns beside the TypeScript original's
 	npm install --silent --no-fund --no-audit --prefix target/reference @anthropic-ai/sandbox-runtime@0.0.83
 	SRT_REFERENCE=$(CURDIR)/target/reference/node_modules/@anthropic-ai/sandbox-runtime \
 		$(CARGO) test --locked --test differential
+
+check-macos: ## type-check for macOS (needs `rustup target add aarch64-apple-darwin`)
+	$(CARGO) check --locked --target aarch64-apple-darwin
+	$(CARGO) check --locked --target aarch64-apple-darwin --test macos
 
 fuzz: ## each fuzz target for FUZZ_TIME seconds (needs a nightly toolchain and cargo-fuzz)
 	cd fuzz && for target in $$($(CARGO) +nightly fuzz list); do \

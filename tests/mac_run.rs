@@ -445,3 +445,25 @@ t.line("exit"); t.end()
     );
     assert_eq!(said, "1\n130\n");
 }
+
+#[test]
+fn a_bound_that_macos_does_not_keep_is_an_error() {
+    let scratch = Scratch::new();
+    for (json, status) in [
+        (r#"{"limits": {"memoryMiB": 100}}"#, 125),
+        (
+            r#"{"limits": {"openFiles": 100, "cpuSeconds": 9, "wallSeconds": 9}}"#,
+            0,
+        ),
+    ] {
+        let mut command = srt(Who::Me, &scratch.path(""));
+        command.arg("-s").arg(scratch.policy(json));
+        command.args(["--dry-run", "--platform", "macos", "true"]);
+        let out = finish(command);
+        assert_status(&out, status);
+        assert_eq!(
+            text(&out.stderr).contains("limits.memoryMiB: macOS"),
+            status != 0
+        );
+    }
+}

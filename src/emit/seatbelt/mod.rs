@@ -17,6 +17,7 @@ mod services;
 pub mod text;
 mod writing;
 
+use crate::parse::process::Resource;
 use crate::policy::Policy;
 use crate::policy::files::covers;
 use regex::Case;
@@ -87,6 +88,10 @@ impl Mac {
 /// Every rule that has no place in a profile, one line each.
 pub fn profile(policy: &Policy, mac: &Mac) -> Result<String, Vec<String>> {
     let mut profile = Profile::default();
+    let bounds = &policy.limits.resources;
+    if bounds.iter().any(|(which, _)| *which == Resource::Memory) {
+        profile.problem("limits.memoryMiB: macOS has no bound of this kind that it keeps".into());
+    }
     services::start(&mut profile, &mac.tag);
     services::mach(&mut profile, &policy.mac);
     services::devices(&mut profile);
