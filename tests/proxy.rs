@@ -5,9 +5,10 @@ mod wire;
 
 use std::sync::Arc;
 
+use sandbox_runtime::parse::host::authority;
 use sandbox_runtime::parse::settings::settings;
 use sandbox_runtime::policy::network::{AddressClass, Network};
-use sandbox_runtime::policy::route::Routes;
+use sandbox_runtime::policy::route::{ProxyVariables, Route, Routes, Use};
 use sandbox_runtime::proxy::conversation::{Conversation, DialError, Hop};
 use sandbox_runtime::proxy::pipe::Pipe;
 use sandbox_runtime::proxy::secret::Secret;
@@ -445,6 +446,69 @@ fn another_proxy_is_asked_in_its_own_way() {
         );
         let done = under(PARENT, &[Client(SOCKS), Dialled, answer]);
         assert!(done.to_client[3] != 0 && done.end == End::Closed);
+    }
+}
+
+// With a parent that is the settings' or the environment's as a whole, rows 1, 4 and 5 go
+// directly.
+#[test]
+fn each_part_of_a_parent_that_the_settings_do_not_name_is_the_environments() {
+    const ENVIRONMENT: [(&str, &str); 3] = [
+        ("http_proxy", "http://env.test:1"),
+        ("HTTPS_PROXY", "http://env.test:2"),
+        ("no_proxy", "b.test"),
+    ];
+    // What the settings say, how much of the environment there is, and the ways of a tunnel
+    // and a request to a.test, then to b.test.
+    for (parent, variables, ways) in [
+        (
+            r#"{"http": "http://p.test:1"}"#,
+            0,
+            ["p:1", "p:1", "p:1", "p:1"],
+        ),
+        (
+            r#"{"https": "http://p.test:2"}"#,
+            0,
+            ["p:2", "-", "p:2", "-"],
+        ),
+        (
+            r#"{"http": "http://p.test:1", "noProxy": "b.test"}"#,
+            0,
+            ["p:1", "p:1", "-", "-"],
+        ),
+        (r#"{"noProxy": "a.test"}"#, 3, ["-", "-", "env:2", "env:1"]),
+        (
+            r#"{"http": "http://p.test:1"}"#,
+            3,
+            ["env:2", "p:1", "-", "-"],
+        ),
+        (
+            r#"{"noProxy": ""}"#,
+            3,
+            ["env:2", "env:1", "env:2", "env:1"],
+        ),
+        (r#"{"noProxy": "*"}"#, 3, ["-", "-", "-", "-"]),
+        ("{}", 1, ["env:1", "env:1", "env:1", "env:1"]),
+        ("{}", 3, ["env:2", "env:1", "-", "-"]),
+    ] {
+        let json = format!(
+            r#"{{"network": {{"allowedDomains": ["a.test", "b.test"], "parentProxy": {parent}}}}}"#
+        );
+        let settings = settings(json.as_bytes()).unwrap();
+        let environment: ProxyVariables = ENVIRONMENT[..variables]
+            .iter()
+            .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let routes = Routes::new(&settings.network, &environment).unwrap();
+        let way = |host: &str, what| match routes.to(&authority(host.as_bytes()).unwrap(), what) {
+            Route::Direct => "-".to_owned(),
+            Route::Proxy(proxy) => proxy.target.to_string().replace(".test", ""),
+            Route::Socket(path) => path,
+        };
+        let found = ["a.test:443", "b.test:443"]
+            .map(|host| [way(host, Use::Tunnel), way(host, Use::Request)])
+            .concat();
+        assert_eq!(found, ways, "{parent} and {variables} variables");
     }
 }
 

@@ -61,7 +61,8 @@ pub struct Mitm {
     pub domains: Vec<Pattern>,
 }
 
-/// `parentProxy`: how `srt` itself gets out.
+/// `parentProxy`: how `srt` itself gets out. Of what the settings do not say, the
+/// environment of `srt` does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parent {
     /// For plain requests.
@@ -69,19 +70,7 @@ pub struct Parent {
     /// For tunnels.
     pub https: Option<ProxyUrl>,
     /// What is reached directly.
-    pub exceptions: Vec<Exception>,
-    /// Whether the settings say anything: if not, the environment does.
-    pub source: ParentSource,
-}
-
-/// Where a [`Parent`] comes from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ParentSource {
-    /// The environment of `srt`.
-    #[default]
-    Environment,
-    /// The settings.
-    Settings,
+    pub exceptions: Option<Vec<Exception>>,
 }
 
 /// Which Unix sockets the command may make.
@@ -178,7 +167,6 @@ impl Reader {
             }
             ("network.parentProxy.http" | "network.parentProxy.https", Value::Text(text)) => {
                 let parent = &mut self.settings.network.parent;
-                parent.source = ParentSource::Settings;
                 match proxy_url(text) {
                     Ok(url) if path.ends_with('s') => parent.https = Some(url),
                     Ok(url) => parent.http = Some(url),
@@ -186,13 +174,14 @@ impl Reader {
                 }
             }
             ("network.parentProxy.noProxy", value) => {
-                self.settings.network.parent.source = ParentSource::Settings;
+                let mut exceptions = Vec::new();
                 for (at, key, text) in words(path, node, value) {
                     match exception(text) {
-                        Ok(found) => self.settings.network.parent.exceptions.push(found),
+                        Ok(found) => exceptions.push(found),
                         Err(error) => self.problem(at, &key, format!("{text:?}: {error}")),
                     }
                 }
+                self.settings.network.parent.exceptions = Some(exceptions);
             }
             // On Linux, the sandbox has a loopback of its own.
             ("network.allowLocalBinding", _) => self.apply_mac(path, node),

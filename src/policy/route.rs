@@ -2,7 +2,6 @@
 //! another: each was chosen for a reason.
 
 use crate::parse::host::{Host, Pattern, Target};
-use crate::parse::network::ParentSource;
 use crate::parse::proxy_url::{Exception, ProxyUrl, exception, proxy_url};
 use crate::parse::settings::{Mitm, NetworkSettings, Parent};
 
@@ -37,7 +36,8 @@ pub struct Routes {
 pub type ProxyVariables = Vec<(String, String)>;
 
 impl Routes {
-    /// The ways of `settings`, or of the environment where these name no parent.
+    /// The ways of `settings`, and of the environment for each part of a parent that these
+    /// do not name.
     ///
     /// # Errors
     /// A variable that names a proxy that is not served, one line each.
@@ -47,25 +47,28 @@ impl Routes {
     ) -> Result<Self, Vec<String>> {
         let mut parent = settings.parent.clone();
         let mut problems = Vec::new();
-        // Whoever reaches nothing needs no way.
-        if parent.source == ParentSource::Environment && !settings.allowed.is_empty() {
-            for (name, value) in environment.iter().filter(|(_, v)| !v.trim().is_empty()) {
-                let read = match name.to_ascii_lowercase().as_str() {
-                    "http_proxy" => proxy_url(value).map(|url| parent.http = Some(url)),
-                    "https_proxy" => proxy_url(value).map(|url| parent.https = Some(url)),
-                    "no_proxy" => {
-                        // What others take there and we do not know makes no exception.
-                        let known = value.split(',').filter_map(|word| exception(word).ok());
-                        parent.exceptions.extend(known);
-                        Ok(())
-                    }
-                    _ => Ok(()),
-                };
-                if let Err(error) = read {
-                    problems.push(format!(
-                        "the environment's {name}: {error}; or set network.parentProxy"
-                    ));
+        for (name, value) in environment.iter().filter(|(_, v)| !v.trim().is_empty()) {
+            let read = match name.to_ascii_lowercase().as_str() {
+                // Whoever reaches nothing needs no way.
+                _ if settings.allowed.is_empty() => Ok(()),
+                "http_proxy" if settings.parent.http.is_none() => {
+                    proxy_url(value).map(|url| parent.http = Some(url))
                 }
+                "https_proxy" if settings.parent.https.is_none() => {
+                    proxy_url(value).map(|url| parent.https = Some(url))
+                }
+                "no_proxy" if settings.parent.exceptions.is_none() => {
+                    // What others take there and we do not know makes no exception.
+                    let known = value.split(',').filter_map(|word| exception(word).ok());
+                    parent.exceptions = Some(known.collect());
+                    Ok(())
+                }
+                _ => Ok(()),
+            };
+            if let Err(error) = read {
+                problems.push(format!(
+                    "the environment's {name}: {error}; or set network.parentProxy"
+                ));
             }
         }
         if problems.is_empty() {
@@ -83,14 +86,14 @@ impl Routes {
             return Route::Socket(mitm.socket.clone());
         }
         let proxy = match what {
-            Use::Tunnel => &self.parent.https,
-            Use::Request => &self.parent.http,
+            // One proxy for all is the usual case, and another way than it none.
+            Use::Tunnel => self.parent.https.as_ref().or(self.parent.http.as_ref()),
+            Use::Request => self.parent.http.as_ref(),
         };
         let excepted = |e: &Exception| e.matches(target);
+        let mut exceptions = self.parent.exceptions.iter().flatten();
         match proxy {
-            Some(proxy)
-                if !is_local(&target.host) && !self.parent.exceptions.iter().any(excepted) =>
-            {
+            Some(proxy) if !is_local(&target.host) && !exceptions.any(excepted) => {
                 Route::Proxy(proxy.clone())
             }
             Some(_) | None => Route::Direct,

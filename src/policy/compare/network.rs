@@ -157,7 +157,6 @@ fn same_parent(old: &Parent, new: &Parent) -> bool {
         http,
         https,
         exceptions,
-        source,
     } = new;
-    (http, https, source) == (&old.http, &old.https, &old.source) && *exceptions == old.exceptions
+    (http, https, exceptions) == (&old.http, &old.https, &old.exceptions)
 }
