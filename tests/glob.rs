@@ -1,7 +1,7 @@
 //! The glob matcher, against tables and against a naive one that tries everything.
 
 use sandbox_runtime::limits::GLOB_PARTS;
-use sandbox_runtime::parse::glob::{Glob, PathPattern, path_pattern};
+use sandbox_runtime::parse::glob::{Glob, PathPattern, denied_pattern, path_pattern};
 
 fn glob(pattern: &str) -> Glob {
     match path_pattern(pattern) {
@@ -49,6 +49,35 @@ fn patterns_match_names_below_their_base() {
             }
             other => assert!(!expected && other.is_err(), "{pattern}: {other:?}"),
         }
+    }
+}
+
+#[test]
+fn a_name_with_a_set_in_a_deny_list_matches_its_own_spelling_too() {
+    for (text, path, expected) in [
+        ("[old] keys", "[old] keys", true),
+        ("[old] keys", "o keys", true),
+        ("[old] keys", "old keys", false),
+        ("[old] keys/**", "[old] keys", true),
+        ("*/[a]/**/[!b].pem", "x/[a]/y/[!b].pem", true),
+        ("*/[a]/**/[!b].pem", "x/[b]/y/[!b].pem", false),
+        ("\\[a]/[b]", "\\[a]/[b]", false),
+    ] {
+        let PathPattern::Glob(glob) = denied_pattern(text).unwrap() else {
+            panic!("{text}");
+        };
+        let rest = path
+            .strip_prefix(&format!("{}/", glob.base))
+            .unwrap_or(path);
+        assert_eq!(
+            glob.matches(rest.split('/').map(str::as_bytes)),
+            expected,
+            "{text} on {path}"
+        );
+    }
+    // What has no set is what it is elsewhere.
+    for text in ["a", "/a/*/b", "\\[a]"] {
+        assert_eq!(denied_pattern(text), path_pattern(text), "{text}");
     }
 }
 

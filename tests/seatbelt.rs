@@ -15,7 +15,7 @@ use sandbox_runtime::args::{self, Action, Mode, Platform};
 use sandbox_runtime::emit::seatbelt::regex::{self, Below, Case};
 use sandbox_runtime::emit::seatbelt::text::literal;
 use sandbox_runtime::emit::seatbelt::{Mac, profile};
-use sandbox_runtime::parse::glob::{Glob, PathPattern, path_pattern};
+use sandbox_runtime::parse::glob::{Glob, PathPattern, denied_pattern, path_pattern};
 use sandbox_runtime::parse::settings::{Settings, settings};
 use sandbox_runtime::policy::compare::more;
 use sandbox_runtime::policy::explain::{self, Act, Decision};
@@ -40,6 +40,14 @@ struct Sample {
 
 fn pattern(text: &str) -> Option<Glob> {
     match path_pattern(text) {
+        Ok(PathPattern::Glob(glob)) => Some(glob),
+        _ => None,
+    }
+}
+
+/// The same in a deny list.
+fn denied(text: &str) -> Option<Glob> {
+    match denied_pattern(text) {
         Ok(PathPattern::Glob(glob)) => Some(glob),
         _ => None,
     }
@@ -1128,8 +1136,8 @@ fn expressions_are_what_the_patterns_are() {
                 text += *chance.pick(&pieces);
             }
         }
-        let (Some(glob), Some(lower)) = (pattern(&text), pattern(&text.to_ascii_lowercase()))
-        else {
+        let read = *chance.pick(&[pattern, denied]);
+        let (Some(glob), Some(lower)) = (read(&text), read(&text.to_ascii_lowercase())) else {
             continue;
         };
         let base = (glob.base.as_bytes(), Case::Kept);
@@ -1148,6 +1156,11 @@ fn expressions_are_what_the_patterns_are() {
                 }
                 let unit = chance.pick(&units).to_vec();
                 names.last_mut().unwrap().extend(unit);
+            }
+            // What a name is spelled like.
+            let spelled = text.strip_prefix(&format!("{}/", glob.base));
+            if let (Some(spelled), 0) = (spelled, chance.below(8)) {
+                names = spelled.split('/').map(|name| name.into()).collect();
             }
             let path = [glob.base.as_bytes(), b"/", &names.join(&b'/')].concat();
             let of = |glob: &Glob, names: &[Vec<u8>]| glob.matches(names.iter().map(Vec::as_slice));

@@ -48,6 +48,8 @@ pub struct NamePattern {
     tokens: Vec<Token>,
     head: Vec<u8>,
     tail: Vec<u8>,
+    /// A name that it matches besides: its own spelling, see [`denied_pattern`].
+    itself: Option<Vec<u8>>,
 }
 
 /// What stands for something in a name.
@@ -86,6 +88,29 @@ impl Positions {
 /// # Errors
 /// What is wrong with it.
 pub fn path_pattern(text: &str) -> Result<PathPattern, &'static str> {
+    read(text, Brackets::Set)
+}
+
+/// Reads a path of a deny list: as [`path_pattern`] does, but a name with a set in it
+/// matches its own spelling as well. Whoever writes `[old] keys` may mean the directory of
+/// that name, and a denial that means something else in silence denies nothing.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn denied_pattern(text: &str) -> Result<PathPattern, &'static str> {
+    read(text, Brackets::SetAndText)
+}
+
+/// What brackets in a name are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Brackets {
+    /// A set of characters.
+    Set,
+    /// That, and characters themselves.
+    SetAndText,
+}
+
+fn read(text: &str, brackets: Brackets) -> Result<PathPattern, &'static str> {
     if text.is_empty() {
         return Err("the path is empty");
     }
@@ -99,7 +124,11 @@ pub fn path_pattern(text: &str) -> Result<PathPattern, &'static str> {
             parts.push(Part::Directories);
             continue;
         }
-        let name = name(component)?;
+        let mut name = name(component)?;
+        let is_set = |token: &Token| matches!(token, Token::Set { .. });
+        if brackets == Brackets::SetAndText && name.tokens.iter().any(is_set) {
+            name.itself = Some(component.as_bytes().to_vec());
+        }
         match literal(&name) {
             Some(literal) if parts.is_empty() => above.push(literal),
             Some(literal) if literal == ".." => return Err("'..' does not follow a wildcard"),
@@ -171,7 +200,7 @@ fn name(text: &str) -> Result<NamePattern, &'static str> {
     while let Some(c) = chars.next() {
         match c {
             '*' if tokens.last() == Some(&Token::Many) => {
-                return Err("** stands alone between slashes");
+                return Err("** stands alone between slashes: write **/*.x for **.x");
             }
             '*' => tokens.push(Token::Many),
             '?' => tokens.push(Token::One),
@@ -201,7 +230,12 @@ impl NamePattern {
         let head = run(&mut tokens.iter());
         let mut tail = run(&mut tokens.iter().rev());
         tail.reverse();
-        Self { tokens, head, tail }
+        Self {
+            tokens,
+            head,
+            tail,
+            itself: None,
+        }
     }
 }
 
@@ -242,7 +276,7 @@ fn set(chars: &mut std::str::Chars<'_>) -> Result<Token, &'static str> {
             _ => c,
         };
         if end < c {
-            return Err("a range in a set runs backwards");
+            return Err("a range in a set runs backwards (\\[ stands for the character)");
         }
         ranges.push((c, end));
     }
@@ -306,14 +340,19 @@ impl NamePattern {
     /// Whether it surely matches every name that `other` does.
     pub fn covers(&self, other: &Self) -> bool {
         let everything = self.tokens == [Token::Many];
+        let own = other.itself.as_deref().is_none_or(|own| self.matches(own));
         let one = || literal(other).is_some_and(|name| self.matches(name.as_bytes()));
-        everything || self == other || one()
+        everything || self.tokens == other.tokens && own || one()
     }
 
     /// Whether it matches the whole of `name`. Two positions and one place to go back
     /// to, the last `*`: at most the length of the name times that of the pattern,
     /// whatever they hold.
     pub fn matches(&self, name: &[u8]) -> bool {
+        self.itself.as_deref() == Some(name) || self.fits(name)
+    }
+
+    fn fits(&self, name: &[u8]) -> bool {
         let ends = |byte: Option<&u8>, of: Option<&u8>| byte.is_none() || byte == of;
         if !ends(self.tail.last(), name.last())
             || !ends(self.head.first(), name.first())

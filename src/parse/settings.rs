@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::glob::{PathPattern, path_pattern};
+use super::glob::{PathPattern, denied_pattern, path_pattern};
 use super::json::{Node, Position, Value, document};
 pub use super::mac::{MacSettings, Service, Switch};
 pub use super::network::{Mitm, NetworkSettings, Parent, ServerNames, UnixSockets};
@@ -282,6 +282,7 @@ impl Reader {
             _ => return Err(ENTRY),
         };
         match (literal, text.as_str()) {
+            (false, text) if key.starts_with("filesystem.deny") => denied_pattern(text),
             (false, text) => path_pattern(text),
             (true, "") => Err("the path is empty"),
             (true, text) if text.contains('\0') => Err("a path holds no NUL"),

@@ -46,7 +46,15 @@ pub fn regex(
         match part {
             Part::Directories => out.extend_from_slice(b"(.*/)?"),
             Part::Name(name) => {
+                if let Some(own) = name.itself() {
+                    out.push(b'(');
+                    text(&mut out, own, case);
+                    out.push(b'|');
+                }
                 names(&mut out, name.tokens(), case)?;
+                if name.itself().is_some() {
+                    out.push(b')');
+                }
                 if parts.peek().is_some() {
                     out.push(b'/');
                 }

@@ -40,6 +40,11 @@ impl NamePattern {
         &self.tokens
     }
 
+    /// A name that it matches besides.
+    pub fn itself(&self) -> Option<&[u8]> {
+        self.itself.as_deref()
+    }
+
     fn folded(&self) -> Self {
         let token = |token: &Token| match token {
             Token::Byte(byte) => Token::Byte(byte.to_ascii_lowercase()),
@@ -50,7 +55,10 @@ impl NamePattern {
                 ranges: both_cases(ranges),
             },
         };
-        Self::of(self.tokens.iter().map(token).collect())
+        Self {
+            itself: self.itself.as_ref().map(|own| own.to_ascii_lowercase()),
+            ..Self::of(self.tokens.iter().map(token).collect())
+        }
     }
 }
 
