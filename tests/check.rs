@@ -460,6 +460,13 @@ fn more_of_the_network_is_found() {
             r#""parentProxy": {"http": "http://p:1"}"#,
         ),
         (
+            r#""strictAllowlist": true"#,
+            r#""strictAllowlist": false"#,
+            "OLD: network.strictAllowlist",
+            "lets hosts through",
+            r#""strictAllowlist": true"#,
+        ),
+        (
             r#""allowHostPorts": [1, 2]"#,
             r#""allowHostPorts": [1, 3]"#,
             "NEW: network.allowHostPorts[1]",

@@ -506,7 +506,7 @@ fn every_problem_of_a_settings_file_is_told_at_once_with_its_place() {
             "line 4, column 27: limits.processes: must be a whole number, 1 or more, that fits 64 bits",
             "line 5, column 16: bwrapPath: must be an absolute path",
             "line 6, column 3: network: stands twice",
-            "line 6, column 18: tlsTerminate: known from other programs and not served: srt does not open TLS",
+            "line 6, column 18: tlsTerminate: not served here: srt does not open TLS: remove it, or name a program that does in network.mitmProxy",
         ]
     );
 }

@@ -348,7 +348,9 @@ impl fmt::Display for RangeError {
         f.write_str(match self {
             Self::Address => "must be an IP address or CIDR block",
             Self::Length => "the prefix length is 0 to 32 for IPv4, 0 to 128 for IPv6",
-            Self::HostBits => "the address has bits set behind the prefix",
+            Self::HostBits => {
+                "the address has bits set behind the prefix: write the first of the block"
+            }
         })
     }
 }

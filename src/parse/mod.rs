@@ -16,6 +16,7 @@
 
 pub mod body;
 pub mod fields;
+mod foreign;
 pub mod gitlink;
 pub mod glob;
 pub mod holds;

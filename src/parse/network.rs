@@ -38,6 +38,18 @@ pub struct NetworkSettings {
     pub host_ports: Vec<u16>,
     /// `publishPorts`.
     pub published_ports: Vec<u16>,
+    /// `strictAllowlist`.
+    pub allow_list: AllowList,
+}
+
+/// Whether anything but `allowedDomains` may let a host through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AllowList {
+    /// A caller who is there may, as `--learn` does, where no rule denies it.
+    #[default]
+    Extensible,
+    /// Nothing else.
+    Strict,
 }
 
 /// In which tunnels a TLS ClientHello must name a host that the policy allows.
@@ -183,11 +195,20 @@ impl Reader {
                 }
                 self.settings.network.parent.exceptions = Some(exceptions);
             }
+            ("network.strictAllowlist", Value::Bool(true)) => {
+                self.settings.network.allow_list = AllowList::Strict;
+            }
             // On Linux, the sandbox has a loopback of its own.
             ("network.allowLocalBinding", _) => self.apply_mac(path, node),
             // `false` where that is the default.
             _ => {}
         }
+    }
+
+    /// `mitmProxy` stands here, whatever is in it.
+    pub(super) fn begin_mitm(&mut self, at: Position) {
+        self.mitm_at = Some(at);
+        self.mitm();
     }
 
     fn mitm(&mut self) -> &mut Mitm {
@@ -204,10 +225,10 @@ impl Reader {
             network.unix_sockets = UnixSockets::Listed;
         }
         let half = |m: &Mitm| m.socket.is_empty() || m.domains.is_empty();
-        if self.settings.network.mitm.as_ref().is_some_and(half) {
-            let start = Position { line: 1, column: 1 };
-            let text = "needs both socketPath and domains";
-            self.problem(start, "network.mitmProxy", text);
+        let key = "network.mitmProxy";
+        if self.settings.network.mitm.as_ref().is_some_and(half) && !self.has_problem(key) {
+            let at = self.mitm_at.unwrap_or(Position { line: 1, column: 1 });
+            self.problem(at, key, "needs both socketPath and domains");
         }
     }
 

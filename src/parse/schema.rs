@@ -23,6 +23,8 @@ pub enum Shape {
     Ports,
     /// A list of path entries.
     Paths,
+    /// A list.
+    List,
     /// An object.
     Object,
     /// Whatever another program takes.
@@ -45,7 +47,7 @@ impl Shape {
             Self::Words => each(Self::Text) || Self::Text.fits(value),
             Self::Ports => each(Self::Port),
             // Its entries are told apart, with problems of their own.
-            Self::Paths => matches!(value, Value::List(_)),
+            Self::Paths | Self::List => matches!(value, Value::List(_)),
             Self::Object => matches!(value, Value::Object(_)),
             Self::Anything => true,
         }
@@ -63,6 +65,7 @@ impl fmt::Display for Shape {
             Self::Words => "must be a list of strings, or one string with commas",
             Self::Ports => "must be a list of ports, 1 to 65535",
             Self::Paths => "must be a list of paths",
+            Self::List => "must be a list",
             Self::Object => "must be an object",
             Self::Anything => "may be anything",
         })
@@ -82,7 +85,8 @@ pub enum Meaning {
     Later,
     /// Only tunes a helper that is not needed here: accepted.
     Tuning,
-    /// Another program's, and not served here, with the reason.
+    /// Another program's, and not served here: why, and what to do instead. Refused when
+    /// it asks for anything.
     Foreign(&'static str),
 }
 
@@ -106,10 +110,16 @@ const fn key(path: &'static str, shape: Shape, meaning: Meaning) -> Key {
 }
 
 use Meaning::{Foreign, Later, MacOs, Section, Tuning, Works};
-use Shape::{Anything, Bool, Integer, Object, Paths, Port, Ports, Text, Texts, Words};
+use Shape::{Anything, Bool, Integer, List, Object, Paths, Port, Ports, Text, Texts, Words};
 
-const NO_TLS: &str = "known from other programs and not served: srt does not open TLS";
-const OTHER: &str = "known from other programs and not served here";
+const NO_TLS: &str =
+    "srt does not open TLS: remove it, or name a program that does in network.mitmProxy";
+const NO_REQUESTS: &str = "srt judges hosts and ports, not what a request says: remove it, or name a program that does in \
+     network.mitmProxy";
+const NO_MASKS: &str = "srt puts nothing in the place of a secret: remove it, and withhold secrets by environment.deny and \
+     filesystem.denyRead";
+const WITHHELD: &str =
+    "remove it, and withhold what it names by environment.deny and filesystem.denyRead";
 
 /// The table.
 pub const KEYS: &[Key] = &[
@@ -135,7 +145,28 @@ pub const KEYS: &[Key] = &[
     key("network.requireServerName", Bool, Works),
     key("network.capture", Bool, Later),
     key("network.capturePorts", Ports, Later),
+    key("network.strictAllowlist", Bool, Works),
     key("network.tlsTerminate", Anything, Foreign(NO_TLS)),
+    key("network.filterRequest", Anything, Foreign(NO_REQUESTS)),
+    key(
+        "network.allowPlaintextHeaderSet",
+        Bool,
+        Foreign(NO_REQUESTS),
+    ),
+    key("network.stripResponseHeaders", Texts, Foreign(NO_REQUESTS)),
+    key(
+        "network.ambiguousRequestTarget",
+        Anything,
+        Foreign(NO_REQUESTS),
+    ),
+    key("network.refuseOpaqueTunnels", Bool, Foreign(NO_TLS)),
+    key(
+        "network.requireHostMatch",
+        Bool,
+        Foreign(
+            "srt writes Host anew for every request; for the name in TLS, write \"requireServerName\": true instead",
+        ),
+    ),
     key("tlsTerminate", Anything, Foreign(NO_TLS)),
     key("filesystem", Object, Section),
     key("filesystem.denyRead", Paths, Works),
@@ -143,6 +174,13 @@ pub const KEYS: &[Key] = &[
     key("filesystem.allowWrite", Paths, Works),
     key("filesystem.denyWrite", Paths, Works),
     key("filesystem.allowGitConfig", Bool, Works),
+    key(
+        "filesystem.disabled",
+        Bool,
+        Foreign(
+            "srt always confines files: remove it, and name what is to be written in filesystem.allowWrite",
+        ),
+    ),
     key("environment", Object, Section),
     key("environment.deny", Texts, Works),
     key("environment.set", Object, Works),
@@ -166,18 +204,41 @@ pub const KEYS: &[Key] = &[
     key("observe", Texts, Works),
     key("extends", Text, Later),
     key("require", Texts, Works),
-    key("ripgrep", Anything, Tuning),
-    key("seccomp", Anything, Tuning),
-    key("credentials", Anything, Foreign(OTHER)),
+    key("ripgrep", Object, Section),
+    key("ripgrep.command", Text, Tuning),
+    key("ripgrep.args", Texts, Tuning),
+    key("ripgrep.argv0", Text, Tuning),
+    key("seccomp", Object, Section),
+    key("seccomp.applyPath", Text, Tuning),
+    key("seccomp.argv0", Text, Tuning),
     key(
-        "socatPath",
-        Anything,
-        Foreign("known from other programs; srt uses no socat"),
+        "seccomp.bpfPath",
+        Text,
+        Foreign(
+            "srt makes its filter itself, and takes no other: remove it (--dry-run prints srt's own)",
+        ),
+    ),
+    key("javaAgentJarPath", Text, Tuning),
+    key("socatPath", Text, Foreign("srt uses no socat: remove it")),
+    key("credentials", Object, Section),
+    key("credentials.files", List, Foreign(WITHHELD)),
+    key("credentials.envVars", List, Foreign(WITHHELD)),
+    key("credentials.allowPlaintextInject", Bool, Foreign(NO_MASKS)),
+    key("credentials.awsPairs", List, Foreign(NO_MASKS)),
+    key("credentials.sigv4", Anything, Foreign(NO_MASKS)),
+    key("git", Object, Section),
+    key(
+        "git.safeDirectories",
+        Texts,
+        Foreign(
+            "write \"GIT_CONFIG_COUNT\": \"1\", \"GIT_CONFIG_KEY_0\": \"safe.directory\" and \
+             \"GIT_CONFIG_VALUE_0\": the directory in environment.set instead",
+        ),
     ),
     key(
         "windows",
         Anything,
-        Foreign("known from other programs; there is no Windows version"),
+        Foreign("there is no version for Windows: remove it"),
     ),
 ];
 

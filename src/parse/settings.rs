@@ -5,7 +5,7 @@ use std::fmt;
 use super::glob::{PathPattern, denied_pattern, path_pattern};
 use super::json::{Node, Position, Value, document};
 pub use super::mac::{MacSettings, Service, Switch};
-pub use super::network::{Mitm, NetworkSettings, Parent, ServerNames, UnixSockets};
+pub use super::network::{AllowList, Mitm, NetworkSettings, Parent, ServerNames, UnixSockets};
 pub use super::process::{
     EnvironmentSettings, Guarantee, Limits, Processes, Resource, UserNamespaces,
 };
@@ -128,6 +128,7 @@ pub fn settings(input: &[u8]) -> Result<Settings, Vec<Problem>> {
     let mut reader = Reader {
         settings: Settings::default(),
         problems: Vec::new(),
+        mitm_at: None,
     };
     match document(input) {
         Ok(node) => reader.object("", &node),
@@ -144,6 +145,8 @@ pub fn settings(input: &[u8]) -> Result<Settings, Vec<Problem>> {
 pub(super) struct Reader {
     pub(super) settings: Settings,
     problems: Vec<Problem>,
+    /// Where `mitmProxy` stands.
+    pub(super) mitm_at: Option<Position>,
 }
 
 impl Reader {
@@ -159,10 +162,17 @@ impl Reader {
         }
     }
 
+    /// Whether something is wrong with this key, or below it.
+    pub(super) fn has_problem(&self, key: &str) -> bool {
+        self.problems.iter().any(|found| found.key.starts_with(key))
+    }
+
     /// Walks an object of known keys; `prefix` is its path with a dot, or empty.
     fn object(&mut self, prefix: &str, node: &Node) {
         let Value::Object(members) = &node.value else {
-            return self.problem(node.at, prefix.trim_end_matches('.'), "must be an object");
+            let key = prefix.trim_end_matches('.');
+            self.has_shape(key, node, Shape::Object);
+            return;
         };
         let mut seen: Vec<&str> = Vec::new();
         for (key, value) in members {
@@ -180,8 +190,14 @@ impl Reader {
                     self.problem(key.at, &path, format!("unknown key{hint}"));
                 }
                 Some(row) => match row.meaning {
-                    Meaning::Section => self.object(&format!("{path}."), value),
-                    Meaning::Foreign(why) => self.problem(key.at, &path, why),
+                    Meaning::Section => {
+                        if path == "network.mitmProxy" {
+                            self.begin_mitm(key.at);
+                        }
+                        self.object(&format!("{path}."), value);
+                    }
+                    Meaning::Foreign(why) => self.foreign(key.at, &path, value, row.shape, why),
+                    Meaning::Tuning if !self.has_shape(&path, value, row.shape) => {}
                     Meaning::Tuning => {
                         self.settings
                             .notes
@@ -209,7 +225,11 @@ impl Reader {
     fn has_shape(&mut self, path: &str, node: &Node, shape: Shape) -> bool {
         let good = shape.fits(&node.value);
         if !good {
-            self.problem(node.at, path, shape.to_string());
+            let null = match &node.value {
+                Value::Null if !path.is_empty() => ", and not null: remove it to say nothing",
+                _ => "",
+            };
+            self.problem(node.at, path, format!("{shape}{null}"));
         }
         good
     }
@@ -292,7 +312,7 @@ impl Reader {
 }
 
 /// Whether a value asks for nothing.
-fn is_nothing(node: &Node) -> bool {
+pub(super) fn is_nothing(node: &Node) -> bool {
     match &node.value {
         Value::Null | Value::Bool(false) => true,
         Value::List(items) => items.is_empty(),

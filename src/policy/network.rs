@@ -9,7 +9,7 @@ use super::addresses::{class, spellings};
 use super::explain::NO_RULE;
 use super::route::{Route, Routes, Use};
 use crate::parse::host::{AddressRange, Host, HostPattern, Pattern, Target, address};
-use crate::parse::settings::{NetworkSettings, ServerNames};
+use crate::parse::settings::{AllowList, NetworkSettings, ServerNames};
 
 /// A decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +145,7 @@ pub struct Network {
     own_addresses: Vec<IpAddr>,
     server_names: ServerNames,
     routes: Routes,
+    allow_list: AllowList,
     unlisted: Unlisted,
 }
 
@@ -170,14 +171,19 @@ impl Network {
             own_addresses: own_addresses.iter().map(IpAddr::to_canonical).collect(),
             server_names: settings.server_names,
             routes,
+            allow_list: settings.allow_list,
             unlisted: Unlisted::Refused,
         }
     }
 
-    /// The same policy, but for what no rule speaks of.
+    /// The same policy, but for what no rule speaks of; of a strict allow list, the very
+    /// same.
     #[must_use]
     pub fn with_unlisted(self, unlisted: Unlisted) -> Self {
-        Self { unlisted, ..self }
+        match self.allow_list {
+            AllowList::Strict => self,
+            AllowList::Extensible => Self { unlisted, ..self },
+        }
     }
 
     /// By which way an allowed target is reached.

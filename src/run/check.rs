@@ -14,35 +14,56 @@ use crate::error::{Error, While};
 use crate::policy::compare::more;
 use crate::policy::lint::{Around, lint};
 
-/// What there is to say, and the exit status: 0 if nothing, else 1.
+/// What there is to say.
+struct Said {
+    /// Of what was accepted and does nothing here.
+    notes: Vec<String>,
+    findings: Vec<String>,
+    /// Said where there are no findings.
+    nothing: String,
+}
+
+/// What there is to say, and the exit status: 1 if there are findings, else 0.
 ///
 /// # Errors
 /// A file cannot be read or is not valid, or the host cannot be read.
 pub fn examine(check: &Check) -> Result<(String, u8), Error> {
     let loaded = probe::settings(Some(&check.file))?;
-    let (lines, nothing) = match &check.new {
+    let said = match &check.new {
         Some(new) => compared(&loaded, new)?,
         None => linted(&loaded, &check.file)?,
     };
-    if lines.is_empty() {
-        return Ok((nothing + "\n", 0));
+    let status = u8::from(!said.findings.is_empty());
+    let mut lines = said.notes;
+    lines.extend(said.findings);
+    if status == 0 {
+        lines.push(said.nothing);
     }
-    Ok((lines.join("\n") + "\n", 1))
+    Ok((lines.join("\n") + "\n", status))
 }
 
-fn compared(old: &Loaded, new: &OsStr) -> Result<(Vec<String>, String), Error> {
+fn compared(old: &Loaded, new: &OsStr) -> Result<Said, Error> {
     let new = probe::settings(Some(new))?;
     let home = probe::home().map(|home| home.into_os_string().into_vec());
-    let lines = more(&old.settings, &new.settings, home.as_deref());
-    Ok((lines, "NEW allows nothing that OLD does not".into()))
+    Ok(Said {
+        notes: Vec::new(),
+        findings: more(&old.settings, &new.settings, home.as_deref()),
+        nothing: "NEW allows nothing that OLD does not".into(),
+    })
 }
 
-fn linted(loaded: &Loaded, file: &OsStr) -> Result<(Vec<String>, String), Error> {
+fn linted(loaded: &Loaded, file: &OsStr) -> Result<Said, Error> {
     let around = around(Path::new(file))?;
     let file = shown(file.as_bytes());
-    let found = lint(&loaded.settings, &around).into_iter();
-    let lines = found.map(|text| format!("{file}: {text}")).collect();
-    Ok((lines, format!("{file}: fine")))
+    let of_file = |text: &String| format!("{file}: {text}");
+    Ok(Said {
+        notes: loaded.settings.notes.iter().map(of_file).collect(),
+        findings: lint(&loaded.settings, &around)
+            .iter()
+            .map(of_file)
+            .collect(),
+        nothing: format!("{file}: fine"),
+    })
 }
 
 fn around(file: &Path) -> Result<Around, Error> {

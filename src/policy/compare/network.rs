@@ -2,7 +2,7 @@
 
 use super::Found;
 use crate::parse::host::{Host, HostPattern, Pattern};
-use crate::parse::settings::{Mitm, NetworkSettings, Parent, ServerNames, UnixSockets};
+use crate::parse::settings::{AllowList, Mitm, NetworkSettings, Parent, ServerNames, UnixSockets};
 use crate::policy::addresses::spellings;
 use crate::policy::relate::{covers, shared, shared_port};
 use crate::policy::spot::Spot;
@@ -27,6 +27,7 @@ pub(super) fn compare(
         parent,
         host_ports,
         published_ports,
+        allow_list,
     } = new;
     // What NEW denies anyway it does not allow.
     let reached = |(_, pattern): &(usize, &Pattern)| !is_denied(denied, pattern);
@@ -80,6 +81,10 @@ pub(super) fn compare(
                 found.gained(&key, &format!("OLD has no port {port}"));
             }
         }
+    }
+    if old.allow_list == AllowList::Strict && *allow_list != old.allow_list {
+        let text = "in NEW, --learn lets hosts through";
+        found.lost("network.strictAllowlist", text);
     }
     // The rest says how hosts are reached: nothing, where none is.
     if reached.is_empty() {
