@@ -99,6 +99,8 @@ fn the_base_is_the_directory_before_the_first_wildcard() {
         ("a/", "a/"),
         ("/", "/"),
         ("**", "."),
+        ("a\\\\b", "a\\b"),
+        ("a\\[b\\]", "a[b]"),
     ] {
         let literal = PathPattern::Literal(literal.into());
         assert_eq!(path_pattern(pattern), Ok(literal), "{pattern}");
@@ -108,8 +110,22 @@ fn the_base_is_the_directory_before_the_first_wildcard() {
 #[test]
 fn what_is_no_pattern_is_refused() {
     for pattern in [
-        "", "a\0", "[a", "[a/b]", "[", "[!]", "a\\", "**a", "a**", "x/***", "[z-a]", "*/../b",
-        "~root/x", "~*",
+        "",
+        "a\0",
+        "[a",
+        "[a/b]",
+        "[",
+        "[!]",
+        "a\\",
+        "**a",
+        "a**",
+        "x/***",
+        "[z-a]",
+        "*/../b",
+        "~root/x",
+        "~*",
+        "a\\b",
+        "C:\\Users\\*",
     ] {
         assert!(path_pattern(pattern).is_err(), "{pattern}");
     }

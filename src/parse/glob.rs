@@ -206,6 +206,12 @@ fn name(text: &str) -> Result<NamePattern, &'static str> {
             '?' => tokens.push(Token::One),
             '[' => tokens.push(set(&mut chars)?),
             '\\' => match chars.next() {
+                // Needless, so rather a character itself, as in the name `a\b`.
+                Some(c) if c.is_ascii_alphanumeric() => {
+                    return Err(
+                        "a \\ stands before *, ?, [ and the like; write \\\\ for the character itself",
+                    );
+                }
                 Some(c) => bytes(&mut tokens, c),
                 None => return Err("a \\ needs a character after it, and escapes no /"),
             },
