@@ -162,7 +162,7 @@ pub fn conversation(input: &[u8]) {
         assert_eq!(play(&network, &steps, 7), whole);
         // Whoever does not know the secret gets nowhere, and is told nothing.
         let holds = |text: &&str| input.windows(text.len()).any(|w| w == text.as_bytes());
-        if !SECRET.iter().any(|text| holds(text)) {
+        if !SECRET.iter().any(holds) {
             let secret = Arc::new(Secret::new("srt", SECRET[0]));
             let guarded = play_on(Conversation::guarded(secret), &network, &steps, 7);
             assert!(guarded.dials.is_empty() && guarded.denied.is_empty());
