@@ -12,13 +12,16 @@ use sandbox_runtime::parse::host::{self, List};
 use sandbox_runtime::parse::http::request_head;
 use sandbox_runtime::parse::response::response_head;
 use sandbox_runtime::parse::settings;
-use sandbox_runtime::parse::{gitlink, holds, json, proxy_url, socks, tls, unified_log};
+use sandbox_runtime::parse::{dns, gitlink, holds, json, proxy_url, socks, tls, unified_log};
 use sandbox_runtime::policy::compare::more;
 use sandbox_runtime::policy::lint::{Around, lint};
 use sandbox_runtime::policy::network::Network;
 use sandbox_runtime::policy::route::Routes;
 use sandbox_runtime::proxy::conversation::Conversation;
+use sandbox_runtime::proxy::names::{Meant, Names};
+use sandbox_runtime::proxy::responder::answer;
 use sandbox_runtime::proxy::secret::Secret;
+
 use sandbox_runtime::run::sight::Sight as ObserversSight;
 use sandbox_runtime::run::witness::{heard, seen};
 use sandbox_runtime::violation::suggest::{Lies, Sight, suggest};
@@ -198,6 +201,47 @@ pub fn tls(input: &[u8]) {
             tls::client_hello(&cut),
             Ok(Status::Complete { value, used })
         );
+    }
+}
+
+/// The longest answer that every client takes over UDP (RFC 1035, 2.3.4).
+const DATAGRAM: usize = 512;
+
+/// DNS questions: frames hold the contract; an answer repeats the question, fits a datagram,
+/// and gives an address to names of the policy only, by which they are found again.
+pub fn dns(input: &[u8]) {
+    let short = input.get(..PREFIXES).unwrap_or(input);
+    contract(short, |bytes| bare(dns::framed(bytes)));
+    let text = br#"{"network": {"allowedDomains": ["*.example.com", "one.test:443"]}}"#;
+    let settings = settings::settings(text).expect("these are valid").network;
+    let network = Network::new(&settings, &[], Routes::default());
+    let mut names = Names::default();
+    let Some(answered) = answer(input, &network, &mut names) else {
+        assert!(input.len() < dns::HEADER_BYTES || input[2] & 0x80 != 0);
+        return;
+    };
+    let bytes = &answered.bytes;
+    assert!(bytes.len() <= DATAGRAM && bytes[..2] == input[..2] && bytes[2] & 0x80 != 0);
+    let Ok(question) = dns::question(input) else {
+        assert!(answered.refused.is_none() && bytes[4..12] == [0; 8]);
+        return;
+    };
+    let behind = dns::HEADER_BYTES + question.raw.len();
+    assert_eq!(bytes[dns::HEADER_BYTES..behind], *question.raw);
+    if bytes[7] == 1 {
+        assert_eq!(bytes[behind..behind + 6], [0xc0, 12, 0, 1, 0, 1]);
+        let address: [u8; 4] = bytes[behind + 12..behind + 16].try_into().expect("four");
+        let name = String::from_utf8(question.name).expect("ASCII");
+        match names.meant(address.into(), 443) {
+            Meant::Target(target) if address[0] == 198 => {
+                assert_eq!(target.host.to_string(), name);
+                assert!(name.ends_with(".example.com") || name == "one.test");
+            }
+            other => assert!(
+                name.ends_with("localhost") && address[0] == 127,
+                "{other:?}"
+            ),
+        }
     }
 }
 

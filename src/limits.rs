@@ -98,6 +98,29 @@ pub const NAME_BYTES: usize = 253;
 /// Longest label of a DNS name, in octets (RFC 1035, 2.3.4).
 pub const LABEL_BYTES: usize = 63;
 
+/// Longest name in a DNS message, in octets (RFC 1035, 2.3.4): lengths and the root count.
+pub const WIRE_NAME_BYTES: usize = 255;
+
+/// Longest DNS question taken: what servers are told that every network carries in one
+/// packet (RFC 9715, 3.1, less the headers). Real ones are below 300 bytes.
+pub const QUESTION_BYTES: usize = 1232;
+
+/// Most questions on one TCP connection, which is closed then (RFC 7766, 6.2.3).
+pub const QUESTIONS: u32 = 100;
+
+/// DNS questions taken from one socket before other work has its turn.
+pub const QUESTIONS_PER_TURN: usize = 64;
+
+/// Most names that capture gives an address in one run, each of 253 octets at most. A build
+/// asks for some dozens; a wildcard rule lets a command ask for any number.
+pub const CAPTURED_NAMES: u32 = 8192;
+
+/// Most ports that capture listens on: each takes a descriptor.
+pub const CAPTURED_PORTS: usize = 256;
+
+/// Longest that capture may take to stand; measured, it takes a millisecond.
+pub const CAPTURE: Duration = Duration::from_secs(5);
+
 /// Most components of a glob after its base: positions among them fit one word.
 pub const GLOB_PARTS: usize = 62;
 

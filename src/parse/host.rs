@@ -311,16 +311,22 @@ impl Pattern {
     /// Whether this pattern speaks of `target`. Names are compared label by label;
     /// `*.name` never matches an address.
     pub fn matches(&self, target: &Target) -> bool {
-        let host = match (&self.host, &target.host) {
-            (HostPattern::Any, _) => true,
-            (HostPattern::Exact(mine), theirs) => mine == theirs,
-            (HostPattern::Below(above), Host::Name(name)) => name
+        self.host.matches(&target.host) && self.port.is_none_or(|port| port == target.port)
+    }
+}
+
+impl HostPattern {
+    /// Whether this pattern speaks of `host`.
+    pub fn matches(&self, host: &Host) -> bool {
+        match (self, host) {
+            (Self::Any, _) => true,
+            (Self::Exact(mine), theirs) => mine == theirs,
+            (Self::Below(above), Host::Name(name)) => name
                 .0
                 .strip_suffix(above.as_str())
                 .is_some_and(|rest| rest.ends_with('.')),
-            (HostPattern::Below(_), Host::Address(_)) => false,
-        };
-        host && self.port.is_none_or(|port| port == target.port)
+            (Self::Below(_), Host::Address(_)) => false,
+        }
     }
 }
 

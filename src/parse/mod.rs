@@ -15,6 +15,7 @@
 )]
 
 pub mod body;
+pub mod dns;
 pub mod fields;
 mod foreign;
 pub mod gitlink;

@@ -40,6 +40,22 @@ pub struct NetworkSettings {
     pub published_ports: Vec<u16>,
     /// `strictAllowlist`.
     pub allow_list: AllowList,
+    /// `capture`.
+    pub capture: CaptureWish,
+    /// `capturePorts`.
+    pub capture_ports: Vec<u16>,
+}
+
+/// Whether programs that know no proxy are to be served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CaptureWish {
+    /// Where that can be set up: nothing is said.
+    #[default]
+    Possible,
+    /// They must be.
+    Required,
+    /// No.
+    Off,
 }
 
 /// Whether anything but `allowedDomains` may let a host through.
@@ -160,6 +176,16 @@ impl Reader {
             }
             ("network.publishPorts", Value::List(items)) => {
                 self.settings.network.published_ports = ports(items);
+            }
+            ("network.capture", Value::Bool(wanted)) => {
+                self.settings.network.capture = if *wanted {
+                    CaptureWish::Required
+                } else {
+                    CaptureWish::Off
+                };
+            }
+            ("network.capturePorts", Value::List(items)) => {
+                self.settings.network.capture_ports = ports(items);
             }
             ("network.mitmProxy.socketPath", Value::Text(text)) => {
                 if text.starts_with('/') && !text.contains('\0') && text.len() <= SOCKET_PATH_BYTES

@@ -5,7 +5,9 @@ use std::fmt;
 use super::glob::{PathPattern, denied_pattern, path_pattern};
 use super::json::{Node, Position, Value, document};
 pub use super::mac::{MacSettings, Service, Switch};
-pub use super::network::{AllowList, Mitm, NetworkSettings, Parent, ServerNames, UnixSockets};
+pub use super::network::{
+    AllowList, CaptureWish, Mitm, NetworkSettings, Parent, ServerNames, UnixSockets,
+};
 pub use super::process::{
     EnvironmentSettings, Guarantee, Limits, Processes, Resource, UserNamespaces,
 };

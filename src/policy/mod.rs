@@ -11,6 +11,7 @@
 )]
 
 pub mod addresses;
+pub mod capture;
 mod checks;
 pub mod compare;
 pub mod explain;
@@ -29,6 +30,7 @@ pub mod wide;
 use crate::parse::settings::{
     GitConfig, Limits, MacSettings, Observed, Processes, Settings, UnixSockets, UserNamespaces,
 };
+use capture::Capture;
 use explain::Socket;
 pub use facts::{Bubblewrap, Facts, Found, Host, Link, Pattern, Place, Resolved, Stream, User};
 use files::{Access, Entry, FRESH, Files, Kind, Placeholder, Rule, join};
@@ -60,6 +62,8 @@ pub struct Policy {
     pub network: Network,
     /// Ports that are no business of the proxy's.
     pub ports: Ports,
+    /// How programs that know no proxy are served.
+    pub capture: Capture,
     /// Unix sockets.
     pub unix_sockets: UnixSockets,
     /// Those that may be connected to, where not all may.
@@ -245,6 +249,7 @@ impl Policy {
             files,
             network: Network::new(&settings.network, &facts.own_addresses, routes),
             ports: Ports::new(&settings.network, &mut notes)?,
+            capture: Capture::new(&settings.network, &mut notes)?,
             unix_sockets: settings.network.unix_sockets,
             sockets: facts
                 .sockets

@@ -8,7 +8,8 @@ pub use super::addresses::AddressClass;
 use super::addresses::{class, spellings};
 use super::explain::NO_RULE;
 use super::route::{Route, Routes, Use};
-use crate::parse::host::{AddressRange, Host, HostPattern, Pattern, Target, address};
+use crate::limits::CAPTURED_NAMES;
+use crate::parse::host::{AddressRange, Host, HostPattern, Name, Pattern, Target, address};
 use crate::parse::settings::{AllowList, NetworkSettings, ServerNames};
 
 /// A decision.
@@ -44,6 +45,10 @@ pub enum Reason {
     Resolved(AddressClass),
     /// TLS in the tunnel asks for another host, or for none.
     ServerName(Option<Host>),
+    /// An address of capture's that stands for no name.
+    Nameless,
+    /// Capture has given as many names an address as it may.
+    TooManyNames,
 }
 
 impl Reason {
@@ -54,6 +59,8 @@ impl Reason {
             Self::Listed { rule, .. } => format!("network.deniedDomains has {rule:?}"),
             Self::Resolved(class) => format!("its name leads to {class}"),
             Self::ServerName(_) => "network.requireServerName".to_owned(),
+            Self::Nameless => "no name has this address".to_owned(),
+            Self::TooManyNames => "too many names".to_owned(),
         }
     }
 }
@@ -74,6 +81,13 @@ impl fmt::Display for Reason {
                 return write!(
                     f,
                     "TLS in the tunnel asks for {name} (network.requireServerName)"
+                );
+            }
+            Self::Nameless => return f.write_str("no name has been given this address"),
+            Self::TooManyNames => {
+                return write!(
+                    f,
+                    "{CAPTURED_NAMES} names have been asked for in this run, the most that there may be"
                 );
             }
             Self::ServerName(None) => {
@@ -132,6 +146,21 @@ impl Rules {
             }
         }
         self.any.iter().find(|p| p.matches(target))
+    }
+}
+
+impl Rules {
+    /// The patterns that speak of `host` on some port.
+    fn naming<'a>(&'a self, host: &'a Host) -> impl Iterator<Item = &'a Pattern> {
+        let exact = self.exact.get(host).into_iter().flatten();
+        let name = match host {
+            Host::Name(name) => name.as_str(),
+            Host::Address(_) => "",
+        };
+        let above = name.match_indices('.').filter_map(|(at, _)| name.get(at..));
+        let above = above.filter_map(|rest| rest.strip_prefix('.'));
+        let below = above.filter_map(|above| self.below.get(above)).flatten();
+        exact.chain(below).chain(&self.any)
     }
 }
 
@@ -226,12 +255,7 @@ impl Network {
     /// Whether the command may reach `target`. A denial wins over every allowance;
     /// an empty allow list allows nothing.
     pub fn decide(&self, target: &Target) -> Verdict {
-        let text = || {
-            self.reasons
-                .iter()
-                .find(|(p, _)| p.matches(target))
-                .map(|(_, t)| t.clone())
-        };
+        let text = || self.text(|p| p.matches(target));
         if let Some(pattern) = self.denied.find(target) {
             return Verdict::Deny(Reason::Listed {
                 rule: pattern.to_string(),
@@ -250,6 +274,42 @@ impl Network {
                 }
             }
         }
+    }
+
+    /// Whether a rule could allow `name` on any port at all: whether asking for it is more
+    /// than telling it to somebody.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_allow(&self, name: &Name) -> Result<(), Reason> {
+        let host = Host::Name(name.clone());
+        let with = |port| Target {
+            host: host.clone(),
+            port,
+        };
+        let denied = self.denied.naming(&host).find(|p| p.port.is_none());
+        if let Some(pattern) = denied {
+            return Err(Reason::Listed {
+                rule: pattern.to_string(),
+                text: self.text(|p| p.host.matches(&host)),
+            });
+        }
+        let possible = |pattern: &Pattern| match pattern.port {
+            Some(port) => matches!(self.decide(&with(port)), Verdict::Allow { .. }),
+            None => true,
+        };
+        if self.unlisted == Unlisted::Learned || self.allowed.naming(&host).any(possible) {
+            return Ok(());
+        }
+        Err(Reason::NotListed {
+            text: self.text(|p| p.host.matches(&host)),
+        })
+    }
+
+    /// The settings' own words for the first pattern that is `meant`.
+    fn text(&self, meant: impl Fn(&Pattern) -> bool) -> Option<String> {
+        let mut reasons = self.reasons.iter();
+        reasons.find(|(p, _)| meant(p)).map(|(_, t)| t.clone())
     }
 
     /// Whether `ip`, found by looking up the host of an allowed `target`, may be

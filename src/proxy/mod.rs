@@ -15,6 +15,8 @@ mod dialled;
 pub mod events;
 pub mod exchange;
 pub mod forward;
+pub mod names;
 pub mod pipe;
 pub mod reply;
+pub mod responder;
 pub mod secret;

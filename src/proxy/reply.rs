@@ -38,7 +38,7 @@ pub fn denied(target: &Target, reason: &Reason) -> Vec<u8> {
         Reason::NotListed { .. } | Reason::Listed { .. } => {
             "X-Proxy-Error: blocked-by-allowlist\r\n"
         }
-        Reason::Resolved(_) | Reason::ServerName(_) => {
+        Reason::Resolved(_) | Reason::ServerName(_) | Reason::Nameless | Reason::TooManyNames => {
             "X-Proxy-Error: blocked-by-sandbox-runtime\r\n"
         }
     };

@@ -28,6 +28,9 @@ pub(super) fn compare(
         host_ports,
         published_ports,
         allow_list,
+        // The same decisions, for more programs.
+        capture: _,
+        capture_ports: _,
     } = new;
     // What NEW denies anyway it does not allow.
     let reached = |(_, pattern): &(usize, &Pattern)| !is_denied(denied, pattern);

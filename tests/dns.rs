@@ -1,0 +1,277 @@
+//! DNS questions, the policy's answers, and the table of names.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use sandbox_runtime::limits::{CAPTURED_NAMES, QUESTION_BYTES};
+use sandbox_runtime::parse::Status;
+use sandbox_runtime::parse::dns::{A, AAAA, ANY, DnsError, framed, question};
+use sandbox_runtime::parse::host::{Host, Name, host};
+use sandbox_runtime::parse::settings::settings;
+use sandbox_runtime::policy::network::{Network, Reason, Unlisted};
+use sandbox_runtime::policy::route::Routes;
+use sandbox_runtime::proxy::names::{Meant, Names};
+use sandbox_runtime::proxy::responder::{Answered, answer};
+
+fn network(lists: &str) -> Network {
+    let text = format!(r#"{{"network": {{{lists}}}}}"#);
+    let settings = settings(text.as_bytes()).unwrap().network;
+    Network::new(&settings, &[], Routes::default())
+}
+
+fn name(text: &str) -> Name {
+    match host(text.as_bytes()) {
+        Ok(Host::Name(name)) => name,
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+/// A message that asks for `name` and `kind`, with these flags and `extra` records.
+fn message(name: &str, kind: u16, flags: u16, extra: &[&[u8]]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let count = u16::try_from(extra.len()).unwrap();
+    for number in [0x4242, flags, 1, 0, 0, count] {
+        out.extend(number.to_be_bytes());
+    }
+    for label in name.split('.').filter(|label| !label.is_empty()) {
+        out.push(u8::try_from(label.len()).unwrap());
+        out.extend(label.as_bytes());
+    }
+    out.push(0);
+    out.extend(kind.to_be_bytes());
+    out.extend([0, 1]);
+    extra.iter().for_each(|record| out.extend(*record));
+    out
+}
+
+fn ask(name: &str, kind: u16) -> Vec<u8> {
+    message(name, kind, 0x0100, &[])
+}
+
+const EDNS: &[u8] = &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0];
+
+/// The code, the address if there is one, and the name that was refused.
+fn said(answered: &Answered) -> (u8, Option<Ipv4Addr>, Option<&str>) {
+    let bytes = &answered.bytes;
+    let mut rest = &bytes[12..];
+    let mut address = None;
+    if bytes[5] == 1 && bytes[7] == 1 {
+        while rest[0] != 0 {
+            rest = &rest[1 + usize::from(rest[0])..];
+        }
+        let four: [u8; 4] = rest[5 + 12..5 + 16].try_into().unwrap();
+        address = Some(Ipv4Addr::from(four));
+    }
+    let refused = answered.refused.as_ref().map(|(name, _)| name.as_str());
+    (bytes[3] & 15, address, refused)
+}
+
+const POLICY: &str = r#""allowedDomains": ["api.example.com:443", "*.wild.example", "10.0.0.1"],
+    "deniedDomains": ["no.wild.example", "half.wild.example:22", "shut.example:443"]"#;
+
+#[test]
+fn names_that_the_policy_could_allow_get_an_address_and_no_others() {
+    let (network, mut names) = (network(POLICY), Names::default());
+    let mut asked = |text: &str, kind| {
+        let answered = answer(&ask(text, kind), &network, &mut names).unwrap();
+        let (code, address, refused) = said(&answered);
+        (code, address, refused.map(str::to_owned))
+    };
+    let first = Some(Ipv4Addr::new(198, 18, 1, 0));
+    let second = Some(Ipv4Addr::new(198, 18, 1, 1));
+    assert_eq!(asked("api.example.com", A), (0, first, None));
+    assert_eq!(asked("API.Example.COM.", A), (0, first, None));
+    assert_eq!(asked("half.wild.example", A), (0, second, None));
+    assert_eq!(asked("api.example.com", ANY), (0, first, None));
+    // They are there, and have nothing of another type.
+    for kind in [AAAA, 33, 65, 16, 15, 6, 2, 252] {
+        assert_eq!(asked("api.example.com", kind), (0, None, None), "{kind}");
+    }
+    for text in [
+        "no.wild.example",
+        "wild.example",
+        "example.com",
+        "api.example.com.evil.test",
+        "xapi.example.com",
+        "10.0.0.1",
+        "1.0.0.10.in-addr.arpa",
+        "a b.wild.example",
+    ] {
+        let (code, address, refused) = asked(text, A);
+        assert_eq!((code, address), (3, None), "{text}");
+        assert_eq!(refused, Some(text.replace(' ', "\\032")));
+    }
+    assert_eq!(asked("", 2), (0, None, None));
+    let here = Some(Ipv4Addr::LOCALHOST);
+    assert_eq!(asked("localhost", A), (0, here, None));
+    assert_eq!(asked("x.LocalHost", A), (0, here, None));
+}
+
+// A dot inside a label would be the dot of another name.
+#[test]
+fn a_dot_within_a_label_is_no_dot_of_the_name() {
+    let network = network(r#""allowedDomains": ["a.wild.example"]"#);
+    let mut bytes = ask("axwild.example", A);
+    assert_eq!(bytes[14], b'x');
+    bytes[14] = b'.';
+    let answered = answer(&bytes, &network, &mut Names::default()).unwrap();
+    assert_eq!(said(&answered), (3, None, Some("a\\046wild.example")));
+}
+
+#[test]
+fn what_no_port_allows_is_no_name_of_the_policy() {
+    let shut = network(
+        r#""allowedDomains": ["a.example:443", "b.example"], "deniedDomains": ["*:443", "b.example:80"]"#,
+    );
+    assert!(matches!(
+        shut.may_allow(&name("a.example")),
+        Err(Reason::NotListed { .. })
+    ));
+    assert_eq!(shut.may_allow(&name("b.example")), Ok(()));
+    let none = network(r#""allowedDomains": ["a.example"], "deniedDomains": ["*"]"#);
+    assert!(matches!(
+        none.may_allow(&name("a.example")),
+        Err(Reason::Listed { .. })
+    ));
+    let told = network(r#""deniedDomainReasons": {"x.example:22": "ask Ann"}"#);
+    assert_eq!(
+        told.may_allow(&name("x.example")),
+        Err(Reason::NotListed {
+            text: Some("ask Ann".into())
+        })
+    );
+    let learning = network(r#""deniedDomains": ["d.example"]"#).with_unlisted(Unlisted::Learned);
+    assert_eq!(learning.may_allow(&name("any.example")), Ok(()));
+    assert!(learning.may_allow(&name("d.example")).is_err());
+}
+
+#[test]
+fn one_name_has_one_address_and_an_address_of_nobody_is_nobodys() {
+    let mut names = Names::default();
+    let at = names.address_of(&name("a.example")).unwrap();
+    assert_eq!(names.address_of(&name("a.example")), Some(at));
+    assert_ne!(names.address_of(&name("b.example")), Some(at));
+    let Meant::Target(target) = names.meant(at.into(), 22) else {
+        panic!("{at} has lost its name");
+    };
+    assert_eq!(target.to_string(), "a.example:22");
+    for nobodys in [
+        "198.18.0.1",
+        "198.18.0.2",
+        "198.18.1.2",
+        "198.19.255.255",
+        "::ffff:198.18.9.9",
+    ] {
+        let ip: IpAddr = nobodys.parse().unwrap();
+        assert!(
+            matches!(names.meant(ip, 443), Meant::Nobody(_)),
+            "{nobodys}"
+        );
+    }
+    for itself in ["198.17.255.255", "198.20.0.0", "1.2.3.4", "2001:db8::1"] {
+        let ip: IpAddr = itself.parse().unwrap();
+        let meant = names.meant(ip, 443);
+        assert!(
+            matches!(&meant, Meant::Target(t) if t.host == Host::Address(ip)),
+            "{meant:?}"
+        );
+    }
+}
+
+#[test]
+fn a_flood_of_names_meets_a_bound_and_takes_nothing_from_those_that_are_there() {
+    let (network, mut names) = (network(POLICY), Names::default());
+    let mut full = 0;
+    for n in 0..10_000u32 {
+        let text = format!("n{n}.wild.example");
+        let answered = answer(&ask(&text, A), &network, &mut names).unwrap();
+        match said(&answered) {
+            (0, Some(_), None) => assert!(n < CAPTURED_NAMES),
+            (2, None, Some(_)) => {
+                assert_eq!(answered.refused.unwrap().1, Reason::TooManyNames);
+                full += 1;
+            }
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+    assert_eq!(full, 10_000 - CAPTURED_NAMES);
+    let again = answer(&ask("n0.wild.example", A), &network, &mut names).unwrap();
+    assert_eq!(said(&again), (0, Some(Ipv4Addr::new(198, 18, 1, 0)), None));
+    let last = names.meant(Ipv4Addr::new(198, 18, 1 + 31, 255).into(), 1);
+    assert!(matches!(last, Meant::Target(t) if t.to_string() == "n8191.wild.example:1"));
+}
+
+#[test]
+fn edns_is_answered_in_kind() {
+    let network = network(POLICY);
+    let mut names = Names::default();
+    let asked = message("api.example.com", A, 0x0120, &[EDNS]);
+    let bytes = answer(&asked, &network, &mut names).unwrap().bytes;
+    assert_eq!(bytes[..4], [0x42, 0x42, 0x81, 0x80]);
+    assert_eq!(bytes[10..12], [0, 1]);
+    assert!(bytes.ends_with(EDNS));
+    // A later version of it: "bad version", and no address.
+    let later: &[u8] = &[0, 0, 41, 4, 208, 0, 1, 0, 0, 0, 0];
+    let asked = message("api.example.com", A, 0x0100, &[later]);
+    let bytes = answer(&asked, &network, &mut names).unwrap().bytes;
+    assert!(
+        bytes[7] == 0 && bytes.ends_with(&[41, 4, 208, 1, 0, 0, 0, 0, 0]),
+        "{bytes:?}"
+    );
+    // Two of them are an error.
+    let twice = message("api.example.com", A, 0x0100, &[EDNS, EDNS]);
+    let bytes = answer(&twice, &network, &mut names).unwrap().bytes;
+    assert_eq!((bytes[3] & 15, bytes.len()), (1, 12));
+}
+
+#[test]
+fn what_is_no_question_gets_the_error_it_deserves_or_none() {
+    let network = network(POLICY);
+    let code = |bytes: &[u8]| {
+        let answered = answer(bytes, &network, &mut Names::default())?;
+        assert_eq!(answered.refused, None);
+        Some(answered.bytes[3] & 15)
+    };
+    let good = ask("api.example.com", A);
+    assert_eq!(code(&good), Some(0));
+    assert_eq!(code(&good[..11]), None);
+    assert_eq!(code(&message("api.example.com", A, 0x8100, &[])), None);
+    assert_eq!(code(&message("api.example.com", A, 0x2800, &[])), Some(4));
+    for end in 12..good.len() {
+        assert_eq!(code(&good[..end]), Some(1), "{end}");
+    }
+    assert_eq!(code(&[&good[..], b"x"].concat()), Some(1));
+    let change = |at: usize, byte: u8| {
+        let mut bytes = good.clone();
+        bytes[at] = byte;
+        bytes
+    };
+    for (at, byte) in [
+        (5, 0),
+        (5, 2),
+        (7, 1),
+        (9, 1),
+        (11, 1),
+        (12, 0xc0),
+        (12, 0x40),
+    ] {
+        assert_eq!(code(&change(at, byte)), Some(1), "{at}");
+    }
+    // Another class is not served.
+    assert_eq!(code(&change(good.len() - 1, 3)), Some(5));
+    let longest = vec!["a".repeat(63); 3].join(".");
+    assert!(question(&ask(&format!("{longest}.{}", "b".repeat(61)), A)).is_ok());
+    let long = format!("{longest}.{}", "b".repeat(62));
+    assert_eq!(question(&ask(&long, A)), Err(DnsError::Format));
+}
+
+#[test]
+fn a_frame_is_taken_whole_or_refused_by_its_length() {
+    assert_eq!(framed(b""), Ok(Status::Partial));
+    assert_eq!(framed(&[0, 11]), Err(DnsError::Short));
+    let most = u16::try_from(QUESTION_BYTES).unwrap();
+    assert_eq!(framed(&most.to_be_bytes()), Ok(Status::Partial));
+    assert_eq!(framed(&(most + 1).to_be_bytes()), Err(DnsError::TooLong));
+    let whole = framed(b"\0\x0c0123456789ab\0\x0c");
+    let value = &b"0123456789ab"[..];
+    assert_eq!(whole, Ok(Status::Complete { value, used: 14 }));
+}
