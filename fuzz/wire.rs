@@ -171,6 +171,8 @@ impl Wire<'_> {
                     self.down = Lane::new(Mode::Wait);
                 }
                 Action::Close => self.seen.end = End::Closed,
+                Action::Reset => self.seen.end = End::Aborted,
+                Action::Ask(_) => {}
                 Action::Abort => self.seen.end = End::Aborted,
             }
         }

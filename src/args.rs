@@ -206,6 +206,11 @@ pub enum Stage {
         /// bubblewrap's process.
         bubblewrap: i32,
     },
+    /// Sets capture up; the number is an inherited descriptor.
+    Capture {
+        /// Socket to the supervisor.
+        socket: i32,
+    },
     /// Guards the sandbox's mounts; the numbers are inherited descriptors.
     Guard {
         /// The sandbox's mount namespace.
@@ -438,6 +443,7 @@ fn stage(parser: &mut lexopt::Parser) -> Result<Stage, String> {
             notes: number()?,
             bubblewrap: number()?,
         }),
+        Some("capture") => Ok(Stage::Capture { socket: number()? }),
         Some("guard") => Ok(Stage::Guard {
             mounts: number()?,
             links: number()?,

@@ -13,6 +13,7 @@ pub mod bwrap;
 pub mod cures;
 pub mod environment;
 pub mod landlock;
+pub mod rtnetlink;
 pub mod seatbelt;
 pub mod seccomp;
 pub mod syscalls;

@@ -60,10 +60,15 @@ impl Conversation {
                 let target = target.clone();
                 self.server_name(&target, network, actions)
             }
+            State::Questions(count) => {
+                let count = *count;
+                self.take_question(count, actions)
+            }
             State::Dialing(..)
             | State::ProxyReply(..)
             | State::Exchange(..)
             | State::Forward
+            | State::Answering(_)
             | State::Tunnel
             | State::Closed => false,
         }
@@ -126,7 +131,7 @@ impl Conversation {
         false
     }
 
-    fn decide(
+    pub(super) fn decide(
         &mut self,
         dialect: Dialect,
         target: Target,
@@ -144,7 +149,9 @@ impl Conversation {
         match verdict {
             Verdict::Allow { .. } | Verdict::Learn(_) => {
                 let route = match dialect {
-                    Dialect::Connect | Dialect::Socks => network.route(&target, Use::Tunnel),
+                    Dialect::Connect | Dialect::Socks | Dialect::Captured => {
+                        network.route(&target, Use::Tunnel)
+                    }
                     Dialect::Absolute(..) => route,
                 };
                 actions.push(Action::FromClient(Mode::Wait));
@@ -167,11 +174,12 @@ impl Conversation {
         actions: &mut Vec<Action>,
     ) {
         let bytes = match dialect {
-            Dialect::Socks => Reply::NotAllowed.bytes().to_vec(),
-            Dialect::Connect | Dialect::Absolute(..) => reply::denied(&target, &reason),
+            Dialect::Captured => None,
+            Dialect::Socks => Some(Reply::NotAllowed.bytes().to_vec()),
+            Dialect::Connect | Dialect::Absolute(..) => Some(reply::denied(&target, &reason)),
         };
         actions.push(Action::Denied { target, reason });
-        self.answer_and_close(&bytes, actions);
+        self.fail(bytes, actions);
     }
 
     /// Looks at the first bytes of a tunnel; what is not TLS is not held back.

@@ -11,6 +11,9 @@
 //!                          └─ 101 ──────────────────────▶ Tunnel
 //! ```
 //!
+//! A captured connection begins with `decide`; where a client of a proxy would be answered, it
+//! is reset. DNS on TCP stays in Questions: one is answered before the next is taken.
+//!
 //! A whole request is decided on before anything is looked up or dialled, and nothing
 //! is relayed before the connection stands. Bodies and tunnels do not pass through
 //! here: a [`Mode`] says how much of each side is relayed as it is.
@@ -23,10 +26,10 @@ pub use super::events::{Action, DialError, Event, Hop, Mode};
 use super::exchange::{Exchange, Next as Then};
 use super::reply;
 use super::secret::Secret;
-use crate::limits::{CLIENT_HELLO_INPUT, DIAL, HANDSHAKE, HEAD_BYTES, LINGER};
+use crate::limits::{CLIENT_HELLO_INPUT, DIAL, HANDSHAKE, HEAD_BYTES, LINGER, QUESTION_BYTES};
 use crate::parse::host::Target;
 use crate::parse::socks::Reply;
-use crate::policy::network::Network;
+use crate::policy::network::{Network, Reason};
 use crate::policy::route::Route;
 
 /// How the client spoke, and so is answered.
@@ -36,6 +39,8 @@ pub(super) enum Dialect {
     Socks,
     /// With the head as it goes on, and what is to be remembered of it.
     Absolute(Vec<u8>, Exchange),
+    /// Not at all: it believes that it has reached its target.
+    Captured,
 }
 
 #[derive(Clone, Debug)]
@@ -53,6 +58,10 @@ pub(super) enum State {
     Exchange(Exchange, Target),
     /// Nothing is to be understood.
     Forward,
+    /// DNS on TCP, after this many questions.
+    Questions(u32),
+    /// One of them is being answered.
+    Answering(u32),
     Tunnel,
     Closed,
 }
@@ -105,6 +114,19 @@ impl Conversation {
         }
     }
 
+    /// A connection whose target [`Event::Captured`] tells.
+    pub fn captured() -> Self {
+        Self::forward()
+    }
+
+    /// A connection that asks DNS questions (RFC 7766).
+    pub fn questions() -> Self {
+        Self {
+            state: State::Questions(0),
+            ..Self::new()
+        }
+    }
+
     /// How many of the client's bytes may be brought now; 0: do not read it.
     pub fn wants(&self) -> usize {
         let most = match self.state {
@@ -114,10 +136,13 @@ impl Conversation {
             | State::SocksRequest
             | State::HttpHead => HEAD_BYTES,
             State::ServerName(_) => CLIENT_HELLO_INPUT,
+            // With its length.
+            State::Questions(_) => QUESTION_BYTES.saturating_add(2),
             State::Dialing(..)
             | State::ProxyReply(..)
             | State::Exchange(..)
             | State::Forward
+            | State::Answering(_)
             | State::Tunnel
             | State::Closed => 0,
         };
@@ -137,7 +162,8 @@ impl Conversation {
             | State::SocksGreeting
             | State::SocksPassword
             | State::SocksRequest
-            | State::HttpHead => Some(HANDSHAKE),
+            | State::HttpHead
+            | State::Questions(_) => Some(HANDSHAKE),
             State::ProxyReply(..) => Some(DIAL),
             State::Closed => Some(LINGER),
             // Dialling has deadlines of its own; for the rest, the two ends have.
@@ -145,6 +171,7 @@ impl Conversation {
             | State::ServerName(_)
             | State::Exchange(..)
             | State::Forward
+            | State::Answering(_)
             | State::Tunnel => None,
         };
         (self.turn, longest)
@@ -162,6 +189,20 @@ impl Conversation {
                 actions.push(Action::FromClient(Mode::Wait));
                 actions.push(Action::Dial(hop.clone()));
             }
+            Event::Captured(target) => {
+                self.decide(
+                    Dialect::Captured,
+                    target.clone(),
+                    Route::Direct,
+                    network,
+                    actions,
+                );
+            }
+            Event::Nameless(target) => {
+                let target = target.clone();
+                self.deny(&Dialect::Captured, target, Reason::Nameless, actions);
+            }
+            Event::Answer(answer) => self.answer_question(answer, network, actions),
             Event::Client(bytes) => {
                 self.input.extend_from_slice(bytes);
                 if self.is_worth_parsing(bytes) {
@@ -204,6 +245,11 @@ impl Conversation {
         actions.push(Action::Abort);
     }
 
+    pub(super) fn reset(&mut self, actions: &mut Vec<Action>) {
+        self.become_(State::Closed);
+        actions.push(Action::Reset);
+    }
+
     pub(super) fn answer_and_close(&mut self, bytes: &[u8], actions: &mut Vec<Action>) {
         actions.push(Action::Reply(bytes.to_vec()));
         self.close(actions);
@@ -221,7 +267,7 @@ impl Conversation {
             State::ProxyReply(dialect, target) => {
                 let why = "the other proxy did not answer in time";
                 let bytes = failure(dialect, target, why, Reply::Expired, reply::timed_out);
-                self.answer_and_close(&bytes, actions);
+                self.fail(bytes, actions);
             }
             _ => self.close(actions),
         }
@@ -246,7 +292,7 @@ impl Conversation {
             State::ProxyReply(dialect, target) => {
                 let why = "the other proxy closed the connection";
                 let bytes = failure(dialect, target, why, Reply::Failure, reply::unreachable);
-                self.answer_and_close(&bytes, actions);
+                self.fail(bytes, actions);
             }
             _ => self.abort(actions),
         }

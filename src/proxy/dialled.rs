@@ -83,6 +83,7 @@ impl Conversation {
         actions: &mut Vec<Action>,
     ) {
         let promise = match dialect {
+            Dialect::Captured => Vec::new(),
             Dialect::Socks => Reply::Succeeded.bytes().to_vec(),
             Dialect::Connect | Dialect::Absolute(..) => reply::ESTABLISHED.to_vec(),
         };
@@ -126,7 +127,7 @@ impl Conversation {
                 code => format!("the other proxy refuses ({code})"),
             };
             let bytes = failure(dialect, &target, &why, Reply::Failure, reply::unreachable);
-            return self.answer_and_close(&bytes, actions);
+            return self.fail(bytes, actions);
         }
         let answer = std::mem::take(&mut self.answer);
         let early = answer.get(used..).unwrap_or_default();
@@ -156,20 +157,29 @@ impl Conversation {
             reply::unreachable
         };
         let bytes = failure(&dialect, &target, why, code, http);
-        self.answer_and_close(&bytes, actions);
+        self.fail(bytes, actions);
+    }
+
+    /// Tells the client of trouble, in bytes or without.
+    pub(super) fn fail(&mut self, told: Option<Vec<u8>>, actions: &mut Vec<Action>) {
+        match told {
+            Some(bytes) => self.answer_and_close(&bytes, actions),
+            None => self.reset(actions),
+        }
     }
 }
 
-/// How a client hears of trouble on the way.
+/// How a client hears of trouble on the way; `None`: by a reset.
 pub(super) fn failure(
     dialect: &Dialect,
     target: &Target,
     why: &str,
     socks: Reply,
     http: fn(&Target, &str) -> Vec<u8>,
-) -> Vec<u8> {
+) -> Option<Vec<u8>> {
     match dialect {
-        Dialect::Socks => socks.bytes().to_vec(),
-        Dialect::Connect | Dialect::Absolute(..) => http(target, why),
+        Dialect::Captured => None,
+        Dialect::Socks => Some(socks.bytes().to_vec()),
+        Dialect::Connect | Dialect::Absolute(..) => Some(http(target, why)),
     }
 }

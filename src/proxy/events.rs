@@ -9,6 +9,13 @@ use crate::policy::network::{AddressClass, Reason};
 pub enum Event<'a> {
     /// The beginning of a connection of which nothing is to be understood.
     Forward(&'a Hop),
+    /// The beginning of a connection that a program meant for this target itself, and that
+    /// was captured.
+    Captured(&'a Target),
+    /// The same, to an address of capture's that stands for no name.
+    Nameless(&'a Target),
+    /// The answer to what [`Action::Ask`] asked; `None`: it is not to be answered.
+    Answer(Option<&'a [u8]>),
     /// The client sent these bytes: what [`Mode::Talk`] brought, or what came with the
     /// end of a body.
     Client(&'a [u8]),
@@ -108,6 +115,10 @@ pub enum Action {
     Hangup,
     /// Close, once the replies are sent.
     Close,
+    /// Answer this DNS message.
+    Ask(Vec<u8>),
     /// Close at once: what was begun cannot be ended in order.
     Abort,
+    /// The same, so that the client hears that nobody is there (a TCP reset).
+    Reset,
 }

@@ -17,6 +17,7 @@ pub mod exchange;
 pub mod forward;
 pub mod names;
 pub mod pipe;
+mod questions;
 pub mod reply;
 pub mod responder;
 pub mod secret;

@@ -37,6 +37,8 @@ pub enum Need {
     Dial(Hop),
     /// Tell of a destination that no rule allows.
     Tell(Target, Reason, Outcome),
+    /// Answer a DNS message.
+    Ask(Vec<u8>),
     /// Pump again soon: the share of work is used up.
     Again,
     /// It is over.
@@ -146,13 +148,25 @@ impl Connection {
                     self.phase = Phase::Closing;
                     (self.up.mode, self.down.mode) = (Mode::Wait, Mode::Wait);
                 }
-                Action::Abort if self.held == Held::Reply => {
-                    self.held = Held::Close;
-                    self.phase = Phase::Closing;
-                    (self.up.mode, self.down.mode) = (Mode::Wait, Mode::Wait);
+                Action::Ask(message) => needs.push(Need::Ask(message)),
+                Action::Reset => {
+                    // One that cannot be reset is closed.
+                    let _ = self.client.stream.reset_on_close();
+                    self.abort(needs);
                 }
-                Action::Abort => needs.push(Need::Finished),
+                Action::Abort => self.abort(needs),
             }
+        }
+    }
+
+    /// Closes at once, unless a refusal has yet to be told.
+    fn abort(&mut self, needs: &mut Vec<Need>) {
+        if self.held == Held::Reply {
+            self.held = Held::Close;
+            self.phase = Phase::Closing;
+            (self.up.mode, self.down.mode) = (Mode::Wait, Mode::Wait);
+        } else {
+            needs.push(Need::Finished);
         }
     }
 

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod attempts;
+mod capture;
 pub mod connection;
 mod dial;
 mod lane;
@@ -30,8 +31,10 @@ use crate::limits::{CONNECTIONS, RELAY_BYTES, RESERVED_DESCRIPTORS};
 use crate::parse::host::Target;
 use crate::policy::network::{Network, Reason};
 use crate::proxy::conversation::{Conversation, Event, Hop};
+use crate::proxy::names::{Meant, Names};
 use crate::proxy::secret::Secret;
 use attempts::Due;
+use capture::Questions;
 use connection::{Connection, Need, Outcome, Phase};
 use resolver::{Answer, HelperProgram, Resolver};
 use stream::{Side, Stream};
@@ -61,6 +64,12 @@ pub struct Reactor {
     refusals: Vec<Refusal>,
     /// Connections that wait for a socket of the sandbox's own.
     inside: VecDeque<Slot>,
+    /// The addresses that stand for names.
+    names: Names,
+    /// Sockets on which DNS questions come.
+    questions: Vec<Questions>,
+    /// Names that were refused an address, and why.
+    unnamed: Vec<(String, Reason)>,
     /// How many such sockets have been asked for and have not come yet.
     asked: usize,
 }
@@ -80,6 +89,16 @@ pub struct Refusal {
     pub outcome: Outcome,
 }
 
+/// How a connection begins.
+enum Start {
+    /// By what the client says.
+    Talk,
+    /// With a connection to this hop.
+    Forward(Hop),
+    /// With what it was meant for.
+    Captured(Meant),
+}
+
 /// What a listening socket is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Service {
@@ -89,6 +108,10 @@ pub enum Service {
     Guarded(Arc<Secret>),
     /// Everything goes to this hop, as it is.
     Forward(Hop),
+    /// Connections that programs meant for their destinations.
+    Captured,
+    /// DNS questions.
+    Questions,
 }
 
 impl Reactor {
@@ -115,6 +138,9 @@ impl Reactor {
             again: Vec::new(),
             refusals: Vec::new(),
             inside: VecDeque::new(),
+            names: Names::default(),
+            questions: Vec::new(),
+            unnamed: Vec::new(),
             asked: 0,
         })
     }
@@ -159,6 +185,7 @@ impl Reactor {
 
     /// Takes no more connections.
     pub fn stop_listening(&mut self) {
+        self.questions.clear();
         self.listeners.clear();
         self.accepting.clear();
     }
@@ -205,6 +232,11 @@ impl Reactor {
                         *waiting = true;
                     }
                 }
+                Some(Key::Questions(n)) => {
+                    if let Some(one) = self.questions.get_mut(n as usize) {
+                        one.waiting = true;
+                    }
+                }
                 Some(Key::Helper(id)) => {
                     self.resolver
                         .readable(self.poll.registry(), id, &mut answers);
@@ -239,12 +271,13 @@ impl Reactor {
             self.answered(slot, answer);
         }
         self.expire(now);
+        self.answer_questions();
         self.accept();
         Ok(())
     }
 
     fn timeout(&self, until: Option<Instant>) -> Option<Duration> {
-        if !self.again.is_empty() {
+        if !self.again.is_empty() || self.questions.iter().any(|q| q.waiting) {
             return Some(Duration::ZERO);
         }
         let first = self.deadlines.first().map(|(at, _)| *at);
@@ -277,9 +310,15 @@ impl Reactor {
         // Latency only: a kernel that refuses it still relays.
         let _ = stream.set_nodelay(true);
         let (conversation, start) = match service {
-            Service::Proxy => (Conversation::new(), None),
-            Service::Guarded(secret) => (Conversation::guarded(secret), None),
-            Service::Forward(hop) => (Conversation::forward(), Some(hop)),
+            Service::Proxy => (Conversation::new(), Start::Talk),
+            Service::Guarded(secret) => (Conversation::guarded(secret), Start::Talk),
+            Service::Forward(hop) => (Conversation::forward(), Start::Forward(hop)),
+            Service::Questions => (Conversation::questions(), Start::Talk),
+            Service::Captured => match self.meant(&stream) {
+                Some(meant) => (Conversation::captured(), Start::Captured(meant)),
+                // It is gone already.
+                None => return,
+            },
         };
         let mut client = Side::new(Stream::Tcp(stream));
         let slot = self.table.reserve();
@@ -298,8 +337,11 @@ impl Reactor {
             self.deadlines.insert((at, slot));
         }
         self.table.fill(slot, connection);
-        if let Some(hop) = start {
-            self.tell(slot, Event::Forward(&hop));
+        match start {
+            Start::Talk => {}
+            Start::Forward(hop) => self.tell(slot, Event::Forward(&hop)),
+            Start::Captured(Meant::Target(target)) => self.tell(slot, Event::Captured(&target)),
+            Start::Captured(Meant::Nobody(target)) => self.tell(slot, Event::Nameless(&target)),
         }
     }
 
@@ -351,8 +393,10 @@ impl Reactor {
     }
 
     fn satisfy(&mut self, slot: Slot, needs: Vec<Need>) {
-        for need in needs {
+        let mut needs = VecDeque::from(needs);
+        while let Some(need) = needs.pop_front() {
             match need {
+                Need::Ask(message) => needs.extend(self.answer_on_stream(slot, &message)),
                 Need::Dial(hop) => self.dial(slot, hop),
                 Need::Tell(target, reason, outcome) => {
                     let client = self.table.get(slot).and_then(|c| c.client.stream.ports());

@@ -2,10 +2,13 @@
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+
+use crate::sys;
 
 /// A stream socket.
 #[derive(Debug)]
@@ -36,6 +39,18 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+
+    /// Makes the close to come a reset, where the peer takes the connection for one to
+    /// somebody who is not to be reached.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn reset_on_close(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => sys::sockets::reset_on_close(stream.as_fd()),
+            Self::Unix(_) => Ok(()),
         }
     }
 

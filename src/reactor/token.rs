@@ -21,6 +21,8 @@ pub enum Key {
     Listener(u32),
     /// A lookup helper, by id.
     Helper(u32),
+    /// A socket on which DNS questions come, by index.
+    Questions(u32),
     /// The client's side of a connection.
     Client(Slot),
     /// The upstream side of a connection.
@@ -42,6 +44,7 @@ impl Key {
             Self::Helper(n) => (2, n, 0),
             Self::Client(slot) => (3, slot.index, slot.generation),
             Self::Upstream(slot) => (4, slot.index, slot.generation),
+            Self::Questions(n) => (5, n, 0),
         };
         let low = kind | (index as usize) << KIND_BITS;
         Token(low | (generation as usize) << (KIND_BITS + INDEX_BITS))
@@ -58,6 +61,7 @@ impl Key {
             2 => Some(Self::Helper(index)),
             3 => Some(Self::Client(slot)),
             4 => Some(Self::Upstream(slot)),
+            5 => Some(Self::Questions(index)),
             _ => None,
         }
     }

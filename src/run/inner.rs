@@ -203,9 +203,13 @@ fn hand_out_listeners(socket: &OwnedFd, ports: &[u16]) -> Step<()> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, *port));
         listeners.push(step("listening for what goes out", listener)?);
     }
+    let network = step(
+        "opening the network namespace",
+        sys::namespace::own_network(),
+    )?;
     let mounts = step("opening the mount namespace", sys::namespace::own_mounts())?;
     let mut all: Vec<BorrowedFd<'_>> = listeners.iter().map(AsFd::as_fd).collect();
-    all.push(mounts.as_fd());
+    all.extend([network.as_fd(), mounts.as_fd()]);
     step(
         "handing out the listeners",
         sys::fd::send(socket.as_fd(), &[LISTENING], &all),

@@ -52,7 +52,7 @@ pub enum Listen {
 }
 
 /// First byte of a message from the stage: its listening sockets come with it, and its
-/// mount namespace.
+/// network and mount namespaces.
 pub const LISTENING: u8 = b'L';
 /// From the stage: a step failed; text follows.
 pub const FAILED: u8 = b'F';

@@ -7,6 +7,8 @@ pub mod attack;
 mod bounds;
 #[cfg(target_os = "linux")]
 pub mod bubblewrap;
+#[cfg(target_os = "linux")]
+pub mod capture;
 pub mod check;
 pub mod connect;
 #[cfg(target_os = "linux")]

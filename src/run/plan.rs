@@ -53,6 +53,8 @@ pub struct Plan {
     pub ignored: Vec<(String, Vec<String>)>,
     /// The log, if there is to be one.
     pub log: Option<Log>,
+    /// How much is said.
+    pub verbosity: Verbosity,
 }
 
 /// The machine this program was compiled for, if the filter knows it.
@@ -142,6 +144,7 @@ pub fn make(run: &Run) -> Result<Plan, Error> {
         settings: loaded.text,
         ignored: loaded.settings.ignored,
         log,
+        verbosity: run.verbosity,
     })
 }
 
@@ -165,6 +168,9 @@ fn told(policy: &mut Policy, run: &Run) {
         policy.observed = Observed::NOTHING;
     }
     let paths = run.afterwards != Afterwards::Nothing;
+    if paths {
+        policy.capture.hear();
+    }
     if paths && policy.unix_sockets == UnixSockets::None {
         // The same sockets, none, are reached; but their paths are heard of.
         policy.unix_sockets = UnixSockets::Listed;

@@ -1,10 +1,11 @@
 //! The last steps before the command may start, with all mounts made.
 
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 
+use super::capture::Helper;
 use super::guard;
 use super::harden::harden;
 use super::holds::Holds;
@@ -13,7 +14,9 @@ use super::paths::{path, shown};
 use super::plan::Plan;
 use super::recheck::{self, Check, Denies};
 use super::say::say;
+use crate::args::Verbosity;
 use crate::error::{Error, While};
+use crate::policy::capture::Need;
 use crate::policy::files::{FRESH, covers};
 use crate::policy::ports::Ports;
 use crate::proxy::conversation::Hop;
@@ -29,6 +32,18 @@ pub struct Ready<'a> {
     guard: Option<Child>,
     /// Sockets on the host's loopback, by the sandbox's port they stand for.
     published: Vec<(u16, OwnedFd)>,
+    /// Who sets capture up, or why nobody does.
+    capture: Capturing,
+}
+
+/// Who sets capture up.
+enum Capturing {
+    /// Nobody has to.
+    No,
+    /// A helper that has been started.
+    By(Helper),
+    /// It could not be.
+    Failed(io::Error),
 }
 
 /// Listens on the host's loopback for the ports that are to be published.
@@ -57,8 +72,15 @@ fn guarded(launch: &Launch, pins: &[Check]) -> Vec<Check> {
 impl<'a> Ready<'a> {
     /// For this plan.
     pub fn new(plan: &'a Plan, published: Vec<(u16, OwnedFd)>) -> Self {
+        // Early: it takes about as long to come up as the sandbox does.
+        let capture = plan.policy.capture.is_wanted().then(Helper::start);
         Self {
             plan,
+            capture: match capture {
+                None => Capturing::No,
+                Some(Ok(helper)) => Capturing::By(helper),
+                Some(Err(error)) => Capturing::Failed(error),
+            },
             places: guarded(&plan.launch, &plan.pins),
             guard: None,
             published,
@@ -67,16 +89,27 @@ impl<'a> Ready<'a> {
 
     /// Makes everything ready: the mounts are where they were meant to be, no symbolic
     /// link can be replaced, and the loop listens on the sockets that were `passed`, of
-    /// which the last is the mount namespace.
+    /// which the last two are the network and the mount namespace.
     ///
     /// # Errors
     /// The command must not start.
     pub fn make(&mut self, mut passed: Vec<OwnedFd>, reactor: &mut Reactor) -> Result<(), Error> {
         let lost = || Error::Stage("the sandbox's sockets did not arrive".into());
         let mounts = passed.pop().ok_or_else(lost)?;
+        let network = passed.pop().ok_or_else(lost)?;
         if passed.len() != 2 + self.plan.policy.ports.host.len() {
             return Err(lost());
         }
+        // While it works, so do we.
+        let capture = std::mem::replace(&mut self.capture, Capturing::No);
+        let capture = match capture {
+            Capturing::By(helper) => match helper.begin(network.as_fd(), &self.plan.policy.capture)
+            {
+                Ok(()) => Capturing::By(helper),
+                Err(error) => Capturing::Failed(error),
+            },
+            other => other,
+        };
         recheck::outside(&self.plan.launch.checks).map_err(Error::Changed)?;
         if self.needs_guard() {
             self.guard(&mounts)?;
@@ -100,7 +133,30 @@ impl<'a> Ready<'a> {
                 .listen(listener, service)
                 .doing("taking the sandbox's listeners")?;
         }
+        let captured = match capture {
+            Capturing::No => Ok(()),
+            Capturing::By(helper) => helper.finish(reactor),
+            Capturing::Failed(error) => Err(error),
+        };
+        if let Err(error) = captured {
+            self.do_without_capture(&error)?;
+        }
         harden(self.plan)
+    }
+
+    /// Capture could not be set up.
+    fn do_without_capture(&self, error: &io::Error) -> Result<(), Error> {
+        if self.plan.policy.capture.need == Need::Required {
+            return Err(Error::Policy(vec![format!(
+                "network.capture: cannot be set up on this host: {error}"
+            )]));
+        }
+        if self.plan.verbosity == Verbosity::Debug {
+            say(&format!(
+                "capture cannot be set up on this host: {error}: programs that know no proxy reach nothing"
+            ));
+        }
+        Ok(())
     }
 
     /// Whether there is something that others have a reason to replace: the index is not,

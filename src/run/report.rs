@@ -172,6 +172,21 @@ impl Report {
         }
     }
 
+    /// A name was refused an address. Who asked is not known: a datagram has no connection.
+    pub fn name(&mut self, name: String, reason: &Reason) {
+        self.add(Violation {
+            kind: Kind::Network,
+            action: "lookup".into(),
+            target: name,
+            rule: reason.rule(),
+            reason: reason.to_string(),
+            outcome: Outcome::Denied,
+            process: None,
+            time: now(),
+            count: 1,
+        });
+    }
+
     /// A destination was refused, or let through to be learned.
     fn host(
         &mut self,

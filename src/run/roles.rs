@@ -1,7 +1,7 @@
 //! Which roles there are on this system, and who plays them.
 
 #[cfg(target_os = "linux")]
-use super::{attack, doctor, guard, inner, linux, observe, plan};
+use super::{attack, capture, doctor, guard, inner, linux, observe, plan};
 use super::{connect, lookup, mac, macos, warden};
 #[cfg(target_os = "linux")]
 use crate::args::Verbosity;
@@ -32,6 +32,10 @@ pub fn stage(stage: Stage) -> Result<u8, Error> {
         })),
         #[cfg(target_os = "linux")]
         Stage::Attack { targets } => attack::attempt(&targets),
+        #[cfg(target_os = "linux")]
+        Stage::Capture { socket } => capture::serve(socket)
+            .doing("setting capture up")
+            .map(|()| 0),
         #[cfg(target_os = "linux")]
         Stage::Guard {
             mounts,

@@ -185,6 +185,9 @@ impl Watching {
                 report.refused(refusal, None, reactor);
             }
         }
+        for (name, reason) in reactor.take_unnamed() {
+            report.name(name, &reason);
+        }
         let overdue = self.witness.as_mut().map(Witness::overdue);
         for slot in overdue.into_iter().flatten() {
             self.settle(slot, None, reactor, report);

@@ -8,6 +8,8 @@
 #[cfg(target_os = "linux")]
 pub mod attack;
 pub mod caught;
+#[cfg(target_os = "linux")]
+pub mod datagrams;
 #[cfg_attr(not(target_os = "linux"), path = "mac/dir.rs")]
 pub mod dir;
 pub mod fd;
@@ -18,6 +20,8 @@ pub mod host;
 pub mod landlock;
 #[cfg(target_os = "linux")]
 pub mod namespace;
+#[cfg(target_os = "linux")]
+pub mod netlink;
 #[cfg(target_os = "linux")]
 pub mod notify;
 #[cfg(target_os = "linux")]

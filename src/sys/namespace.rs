@@ -1,4 +1,4 @@
-//! Mount namespaces: entering one, and mounting in it by descriptor (the kernel's new
+//! Namespaces: entering one of mounts or of the network, and mounting in it by descriptor (the kernel's new
 //! mount calls, Linux 5.2; mount_namespaces(7), user_namespaces(7)).
 
 use std::fs::File;
@@ -24,14 +24,35 @@ pub fn own_mounts() -> io::Result<OwnedFd> {
 /// this user is: that gives the right to mount there, and no right outside. For a
 /// process of one thread (setns(2)).
 pub fn enter_mounts(mounts: BorrowedFd<'_>) -> io::Result<()> {
+    enter(mounts, libc::CLONE_NEWNS)
+}
+
+/// This process's network namespace.
+pub fn own_network() -> io::Result<OwnedFd> {
+    Ok(File::open("/proc/self/ns/net")?.into())
+}
+
+/// Enters a network namespace, and the user namespace that owns it first, as above: that
+/// gives the right to set up what it has of the network (network_namespaces(7)).
+pub fn enter_network(network: BorrowedFd<'_>) -> io::Result<()> {
+    enter(network, libc::CLONE_NEWNET)
+}
+
+/// Makes a network namespace of its own for this process (unshare(2)).
+pub fn new_network() -> io::Result<()> {
+    // SAFETY: takes integers only.
+    cerr(unsafe { libc::unshare(libc::CLONE_NEWNET) }).map(drop)
+}
+
+fn enter(namespace: BorrowedFd<'_>, kind: libc::c_int) -> io::Result<()> {
     // SAFETY: NS_GET_USERNS takes no argument.
-    let raw = cerr(unsafe { libc::ioctl(mounts.as_raw_fd(), NS_GET_USERNS as _) })?;
+    let raw = cerr(unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS as _) })?;
     // SAFETY: the kernel has just made this descriptor and nobody else owns it.
     let users = unsafe { OwnedFd::from_raw_fd(raw) };
     // SAFETY: takes integers only.
     cerr(unsafe { libc::setns(users.as_raw_fd(), libc::CLONE_NEWUSER) })?;
     // SAFETY: takes integers only.
-    cerr(unsafe { libc::setns(mounts.as_raw_fd(), libc::CLONE_NEWNS) }).map(drop)
+    cerr(unsafe { libc::setns(namespace.as_raw_fd(), kind) }).map(drop)
 }
 
 /// `struct mount_attr` and its flags (linux/mount.h, mount_setattr(2), Linux 5.12).

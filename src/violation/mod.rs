@@ -72,9 +72,9 @@ pub struct Process {
 pub struct Violation {
     /// What it is.
     pub kind: Kind,
-    /// What was called: a system call, or `connect`.
+    /// What was called: a system call, or `connect` or `lookup`.
     pub action: String,
-    /// A path, a `host:port`.
+    /// A path, a `host:port`, a name.
     pub target: String,
     /// The rule: a key path, a reason, or [`NO_RULE`](crate::policy::explain::NO_RULE).
     pub rule: String,

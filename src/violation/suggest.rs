@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::log::quoted;
 use super::{Kind, Violation};
-use crate::parse::host::{Host, authority};
+use crate::parse::host::{Host, authority_or};
 use crate::policy::addresses::{class, spellings};
 use crate::policy::explain::NO_RULE;
 use crate::policy::files::{covers, parent};
@@ -195,7 +195,8 @@ fn host(violation: &Violation) -> Result<(), String> {
     if violation.rule != NO_RULE {
         return Err(violation.reason.clone());
     }
-    let target = authority(violation.target.as_bytes());
+    // A name alone was asked for, and nothing connected to yet: any port will do.
+    let target = authority_or(violation.target.as_bytes(), 443);
     match target.map(|target| target.host) {
         Ok(Host::Address(ip)) => match spellings(ip).into_iter().find_map(class) {
             Some(class) => Err(format!("{class}")),

@@ -1,0 +1,118 @@
+//! Capture in the loop: what an accepted connection was meant for, and DNS questions.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use mio::Interest;
+use mio::net::TcpStream;
+use mio::unix::SourceFd;
+
+use super::Reactor;
+use super::connection::Need;
+use super::token::{Key, Slot};
+use crate::limits::{QUESTION_BYTES, QUESTIONS_PER_TURN};
+use crate::policy::network::Reason;
+use crate::proxy::conversation::Event;
+use crate::proxy::names::Meant;
+use crate::proxy::responder::{Answered, answer};
+use crate::sys;
+
+/// A UDP socket on which DNS questions come.
+pub(super) struct Questions {
+    socket: OwnedFd,
+    /// There may be one.
+    pub(super) waiting: bool,
+}
+
+impl Reactor {
+    /// Answers the DNS questions that come to a UDP socket, of whatever network namespace
+    /// (made by [`sys::datagrams::listen`]).
+    ///
+    /// # Errors
+    /// It cannot be made non-blocking or polled.
+    pub fn answer_on(&mut self, socket: OwnedFd) -> io::Result<()> {
+        sys::fd::set_nonblocking(socket.as_fd())?;
+        let token = Key::Questions(self.questions.len() as u32).token();
+        self.poll.registry().register(
+            &mut SourceFd(&socket.as_raw_fd()),
+            token,
+            Interest::READABLE,
+        )?;
+        self.questions.push(Questions {
+            socket,
+            waiting: true,
+        });
+        Ok(())
+    }
+
+    /// The names that were refused an address since this was asked last, and why.
+    pub fn take_unnamed(&mut self) -> Vec<(String, Reason)> {
+        std::mem::take(&mut self.unnamed)
+    }
+
+    /// What a connection was meant for that has been captured.
+    pub(super) fn meant(&self, stream: &TcpStream) -> Option<Meant> {
+        let reached = stream.local_addr().ok()?;
+        Some(self.names.meant(reached.ip(), reached.port()))
+    }
+
+    /// Answers some of the questions that wait on every socket.
+    pub(super) fn answer_questions(&mut self) {
+        for n in 0..self.questions.len() {
+            for _ in 0..QUESTIONS_PER_TURN {
+                if !self.answer_one(n) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Answers one question of socket `n`; whether there may be another.
+    fn answer_one(&mut self, n: usize) -> bool {
+        let Some(Questions { socket, waiting }) = self.questions.get_mut(n) else {
+            return false;
+        };
+        if !*waiting {
+            return false;
+        }
+        let mut message = [0u8; QUESTION_BYTES];
+        match sys::datagrams::receive(socket.as_fd(), &mut message) {
+            Ok((length, back)) => {
+                if let Some(answer) = self.answer_message(&message[..length]) {
+                    if let Some(one) = self.questions.get(n) {
+                        // Where there is no room for it, the asker asks again.
+                        let _ = sys::datagrams::send_back(one.socket.as_fd(), &answer, &back);
+                    }
+                }
+                true
+            }
+            // A message that is none.
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => true,
+            // There is none; or what the next event will find again.
+            Err(_) => {
+                *waiting = false;
+                false
+            }
+        }
+    }
+
+    fn answer_message(&mut self, message: &[u8]) -> Option<Vec<u8>> {
+        let Answered { bytes, refused } = answer(message, &self.network, &mut self.names)?;
+        self.unnamed.extend(refused);
+        Some(bytes)
+    }
+
+    /// Answers a question of a connection; what that then needs.
+    pub(super) fn answer_on_stream(&mut self, slot: Slot, message: &[u8]) -> Vec<Need> {
+        let answer = self.answer_message(message);
+        let mut needs = Vec::new();
+        if let Some(connection) = self.table.get(slot) {
+            let before = connection.deadline;
+            let answer = Event::Answer(answer.as_deref());
+            connection.tell(answer, &self.network, &mut needs);
+            connection.pump(&self.network, &mut self.buffer, &mut needs);
+            self.sync_deadline(slot, before);
+        }
+        needs
+    }
+}
