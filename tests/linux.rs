@@ -74,8 +74,8 @@ fn pitfall_61_settings_that_are_not_valid_run_nothing() {
             "network.allowedDomains[0]",
         ),
         (
-            r#"{"network": {"capture": true}}"#,
-            "network.capture: not supported yet",
+            r#"{"network": {"capture": true, "httpProxyPort": 8888}}"#,
+            "network.capture: with httpProxyPort",
         ),
         (
             r#"{"filesystem": {"denyWrite": ["@/policy.json/x"]}}"#,

@@ -192,8 +192,9 @@ impl Helper {
                 _ => return Err(io::ErrorKind::UnexpectedEof.into()),
             }
         }
-        // It has said its last word, and has nothing to end in order.
-        self.end();
+        // It has said its last word, and has nothing to end in order; its end is waited for
+        // below, once the rest is done.
+        let _ = self.child.kill();
         let streams = questions.split_off(questions.len().min(2));
         for socket in questions {
             reactor.answer_on(socket)?;
@@ -204,17 +205,14 @@ impl Helper {
         for socket in listeners {
             reactor.listen(socket, Service::Captured)?;
         }
-        Ok(())
-    }
-
-    fn end(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.child.wait().map(drop)
     }
 }
 
 impl Drop for Helper {
     fn drop(&mut self) {
-        self.end();
+        // Neither fails in a way that matters: it may be gone.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

@@ -424,7 +424,7 @@ impl Lab {
                 "-subj",
                 "/CN=allowed.test",
                 "-addext",
-                "subjectAltName=DNS:allowed.test,DNS:denied.test",
+                "subjectAltName=DNS:allowed.test,DNS:denied.test,DNS:known.test,DNS:*.known.test",
             ])
             .arg("-keyout")
             .arg(scratch.path("key.pem"))
@@ -508,8 +508,25 @@ impl Lab {
         finish(command)
     }
 
+    /// The same with a log.
+    pub fn shell_logged(&self, who: Who, json: &str, script: &str, log: &Path) -> Output {
+        let log = ["--log", log.to_str().unwrap()];
+        self.shell_as(who, json, script, &log, &[])
+    }
+
     /// The same with more in its environment.
     pub fn shell_with(&self, who: Who, json: &str, script: &str, more: &[(&str, &str)]) -> Output {
+        self.shell_as(who, json, script, &[], more)
+    }
+
+    fn shell_as(
+        &self,
+        who: Who,
+        json: &str,
+        script: &str,
+        options: &[&str],
+        more: &[(&str, &str)],
+    ) -> Output {
         let policy = self.scratch.policy(json);
         let mut command = self.at(&self.client);
         if who == Who::Nobody {
@@ -524,6 +541,7 @@ impl Lab {
         }
         command
             .arg(program())
+            .args(options)
             .arg("-s")
             .arg(policy)
             .args(["-c", script]);
