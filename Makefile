@@ -18,7 +18,7 @@ check: ## format, lints with warnings denied, every test (fuzz corpora included)
 	SRT_MUST_RUN=1 $(CARGO) test --locked
 
 test: ## install what the tests use, then check; T=name runs the tests of that name only
-	sh tests/install-tools.sh bwrap curl git python3 openssl ip nsenter setpriv strace ssh sshd wget node npm pip3 cc bash vim less setsid unshare ipcmk
+	sh tests/install-tools.sh bwrap curl git python3 openssl ip nsenter setpriv strace ssh sshd nc wget node npm pip3 cc bash vim less setsid unshare ipcmk
 	$(if $(T),SRT_MUST_RUN=1 $(CARGO) test --locked $(T),$(MAKE) check)
 
 demo: ## install bubblewrap if it is missing, build, and show the main job

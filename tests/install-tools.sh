@@ -19,6 +19,13 @@ package() {
         cc) echo gcc ;;
         ssh) if [ "$2" = apt-get ]; then echo openssh-client; else echo openssh; fi ;;
         sshd) if [ "$2" = apt-get ]; then echo openssh-server; else echo openssh; fi ;;
+        nc)
+            case "$2" in
+                dnf) echo nmap-ncat ;;
+                pacman) echo openbsd-netcat ;;
+                *) echo netcat-openbsd ;;
+            esac
+            ;;
         find) echo findutils ;;
         node) echo nodejs ;;
         pip3) if [ "$2" = pacman ]; then echo python-pip; else echo python3-pip; fi ;;

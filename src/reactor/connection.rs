@@ -106,7 +106,9 @@ impl Connection {
     pub fn owes_upstream(&self) -> bool {
         let relays = matches!(self.up.mode, Mode::Relay(_) | Mode::Tunnel);
         self.upstream.is_some()
-            && (!self.up.pipe.pending().is_empty() || relays && self.client.readable)
+            && (!self.up.pipe.pending().is_empty()
+                // Behind the end nothing comes.
+                || relays && self.client.readable && self.up.pipe.can_read())
     }
 
     fn be_patient(&mut self) {
