@@ -501,3 +501,54 @@ fn capture_is_left_out_where_the_settings_say_so() {
     let out = lab.shell(Who::Nobody, "{}", "ip -o link | cut -d: -f2");
     assert_eq!(text(&out.stdout), " lo\n");
 }
+
+// Where the kernel lets nobody enter the sandbox's network.
+#[test]
+fn where_capture_cannot_be_set_up_the_proxy_serves_alone_and_that_is_said() {
+    let Some(lab) = Lab::new("no way to capture") else {
+        return;
+    };
+    let starter =
+        "exec strace -f -qq -o /dev/null -e trace=setns -e inject=setns:error=EPERM \"$0\" \"$@\"";
+    let fetch = format!(
+        "echo ran; {CURL} http://web.known.test/; {UNSET} {CURL} http://web.known.test/ || echo $?"
+    );
+    let out = lab.shell_under(starter, &policy(""), &fetch);
+    assert_eq!(
+        text(&out.stdout),
+        "ran\nthe page of web.known.test\n6\n",
+        "{}",
+        text(&out.stderr)
+    );
+    let out = lab.shell_under(starter, &policy(r#", "capture": true"#), &fetch);
+    assert_status(&out, 125);
+    let said = text(&out.stderr);
+    assert!(
+        out.stdout.is_empty()
+            && said.contains(
+                "network.capture: cannot be set up on this host: entering the sandbox's network namespace: Operation not permitted"
+            ),
+        "{said}"
+    );
+    let doctor = |starter: &str| {
+        let mut command = std::process::Command::new("sh");
+        command
+            .args(["-c", starter])
+            .arg(support::program())
+            .arg("--doctor");
+        command.current_dir("/").env("HOME", lab.scratch.path(""));
+        text(&support::finish(command).stdout)
+    };
+    let said = doctor(starter);
+    assert!(
+        said.contains(
+            "\ncapture: none: entering the sandbox's network namespace: Operation not permitted"
+        ),
+        "{said}"
+    );
+    let said = doctor("exec \"$0\" \"$@\"");
+    assert!(
+        said.contains("\ncapture: serves programs that know no proxy\n"),
+        "{said}"
+    );
+}

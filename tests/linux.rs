@@ -667,6 +667,7 @@ fn dry_run_help_and_version_print_and_run_nothing() {
         "# seccomp",
         "io_uring_setup (425)",
         "HTTP_PROXY=",
+        "# capture\nnone: nothing is allowed",
     ] {
         assert!(plan.contains(part), "{part} is not in {plan}");
     }

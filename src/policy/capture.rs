@@ -100,6 +100,21 @@ impl Capture {
         }
     }
 
+    /// What is to be set up, as `--dry-run` prints it.
+    pub fn listing(&self) -> String {
+        match self.need {
+            Need::None(why) => format!("none: {why}\n"),
+            Need::Hearing => "none: nothing is allowed\n".into(),
+            Need::Wanted | Need::Required => {
+                let ports: Vec<String> = self.ports.iter().map(u16::to_string).collect();
+                format!(
+                    "DNS on port {DNS_PORT}; connections to ports {}\n",
+                    ports.join(" ")
+                )
+            }
+        }
+    }
+
     /// Whether it is to be set up at all.
     pub fn is_wanted(&self) -> bool {
         matches!(self.need, Need::Wanted | Need::Required)

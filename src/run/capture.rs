@@ -6,12 +6,18 @@
 //! it, from outside, where this user has that right and the command has not; sets all up;
 //! hands the sockets out, and ends. The sockets keep the far end there.
 
+use std::env;
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
+use miniserde::json;
+
+use super::leftovers::Temporary;
 use crate::emit::rtnetlink::{self, Request, Weight};
+use crate::error::{Error, While};
 use crate::limits::{CAPTURE, CAPTURED_PORTS};
 use crate::policy::capture::{Capture, DNS_PORT};
 use crate::reactor::{Reactor, Service};
@@ -36,6 +42,9 @@ const AT_ONCE: usize = 60;
 
 /// Longest message: the ports.
 const MESSAGE_BYTES: usize = 1 + 2 * CAPTURED_PORTS;
+
+/// What is said where capture must stand and cannot.
+pub const CANNOT: &str = "network.capture: cannot be set up on this host: ";
 
 /// Plays the role, with a socket to the supervisor.
 ///
@@ -207,6 +216,41 @@ impl Helper {
         }
         self.child.wait().map(drop)
     }
+}
+
+/// Sets capture up in a sandbox that does nothing else, for `--doctor`; why that fails, if
+/// it does.
+///
+/// # Errors
+/// There is nowhere to write its settings, or nothing can be run.
+pub fn prove(bwrap: Option<&str>) -> Result<Result<(), String>, Error> {
+    const DOING: &str = "trying capture";
+    let temporary = Temporary::new(&env::temp_dir()).doing(DOING)?;
+    let settings = temporary.inner().join("settings");
+    let bwrap = bwrap.map_or(String::new(), |path| {
+        format!(r#", "bwrapPath": {}"#, json::to_string(path))
+    });
+    let text = format!(
+        r#"{{"network": {{"allowedDomains": ["capture.invalid"], "capture": true}}{bwrap}}}"#
+    );
+    fs::write(&settings, text).doing(DOING)?;
+    let out = Command::new("/proc/self/exe")
+        .arg("-s")
+        .arg(settings)
+        .args(["/proc/self/exe", "--version"])
+        .current_dir(temporary.inner())
+        .stdin(Stdio::null())
+        .output()
+        .doing(DOING)?;
+    let words = String::from_utf8_lossy(&out.stderr)
+        .replace("srt: ", "")
+        .replace('\n', "; ");
+    let words = words.trim_end_matches("; ");
+    let words = words.strip_prefix(CANNOT).unwrap_or(words);
+    Ok(match out.status.success() {
+        true => Ok(()),
+        false => Err(words.to_owned()),
+    })
 }
 
 impl Drop for Helper {

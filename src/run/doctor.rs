@@ -13,11 +13,14 @@ use std::process::{Command, Stdio};
 use miniserde::{Serialize, json};
 
 use super::attack::{ATTACKS, THROUGH};
+use super::capture;
 use super::leftovers::Temporary;
 use super::probe;
 use crate::args::{Doctor, Format, Layer};
 use crate::error::{Error, While};
-use crate::parse::settings::{Guarantee, Processes, Settings, UnixSockets, UserNamespaces};
+use crate::parse::settings::{
+    CaptureWish, Guarantee, Processes, Settings, UnixSockets, UserNamespaces,
+};
 use crate::policy::Host;
 use crate::policy::guarantees::{Given, given, landlock_holds_files};
 
@@ -31,6 +34,8 @@ struct Report {
     landlock: u32,
     /// Whether what a command tries on files is heard of: no guarantee rests on it.
     observer: String,
+    /// Whether programs that know no proxy are served: no guarantee rests on it either.
+    capture: String,
     /// Why there is no sandbox, where there is none.
     problem: Option<String>,
     guarantees: Vec<Finding>,
@@ -92,7 +97,18 @@ pub fn examine(doctor: &Doctor) -> Result<(String, u8), Error> {
         .map(|given| finding(given, &settings, &attacked.results))
         .collect();
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let capture = match (&attacked.problem, settings.network.capture) {
+        (Some(_), _) => "none".into(),
+        (None, CaptureWish::Off) => "none: network.capture is false".into(),
+        (None, CaptureWish::Possible | CaptureWish::Required) => {
+            match capture::prove(settings.bwrap_path.as_deref())? {
+                Ok(()) => "serves programs that know no proxy".into(),
+                Err(why) => format!("none: {why}"),
+            }
+        }
+    };
     let report = Report {
+        capture,
         version: env!("CARGO_PKG_VERSION").into(),
         kernel: format!("Linux {} {}", release.trim(), env::consts::ARCH),
         user: match crate::sys::host::uid() {
@@ -257,7 +273,7 @@ fn policy(lab: &Path, settings: &Settings) -> String {
 
 fn shown(report: &Report) -> String {
     let mut out = format!(
-        "srt {}, {}, {}\nbubblewrap: {}\nLandlock: {}\nobserver: {}\n",
+        "srt {}, {}, {}\nbubblewrap: {}\nLandlock: {}\nobserver: {}\ncapture: {}\n",
         report.version,
         report.kernel,
         report.user,
@@ -266,7 +282,8 @@ fn shown(report: &Report) -> String {
             0 => "none".into(),
             abi => format!("ABI {abi}"),
         },
-        report.observer
+        report.observer,
+        report.capture
     );
     if let Some(problem) = &report.problem {
         out += &format!("\nThere is no sandbox here:\n{problem}\n");

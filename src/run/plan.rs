@@ -358,5 +358,7 @@ pub fn show(plan: &Plan) -> String {
     }
     out += "# Landlock\n";
     out += &landlock::listing(plan.launch.landlock.as_ref(), plan.abi);
+    out += "# capture\n";
+    out += &plan.policy.capture.listing();
     out
 }

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 
-use super::capture::Helper;
+use super::capture::{CANNOT, Helper};
 use super::guard;
 use super::harden::harden;
 use super::holds::Holds;
@@ -147,9 +147,7 @@ impl<'a> Ready<'a> {
     /// Capture could not be set up.
     fn do_without_capture(&self, error: &io::Error) -> Result<(), Error> {
         if self.plan.policy.capture.need == Need::Required {
-            return Err(Error::Policy(vec![format!(
-                "network.capture: cannot be set up on this host: {error}"
-            )]));
+            return Err(Error::Policy(vec![format!("{CANNOT}{error}")]));
         }
         if self.plan.verbosity == Verbosity::Debug {
             say(&format!(
