@@ -49,7 +49,7 @@ impl Stream {
     /// The kernel's.
     pub fn reset_on_close(&self) -> io::Result<()> {
         match self {
-            Self::Tcp(stream) => sys::sockets::reset_on_close(stream.as_fd()),
+            Self::Tcp(stream) => sys::fd::reset_on_close(stream.as_fd()),
             Self::Unix(_) => Ok(()),
         }
     }

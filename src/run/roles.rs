@@ -56,6 +56,7 @@ pub fn stage(stage: Stage) -> Result<u8, Error> {
         #[cfg(not(target_os = "linux"))]
         Stage::Inner { .. }
         | Stage::Attack { .. }
+        | Stage::Capture { .. }
         | Stage::Guard { .. }
         | Stage::Observe { .. } => Err(Error::Usage("--stage: this role is Linux's".into())),
     }

@@ -206,3 +206,23 @@ pub enum Readable {
     /// There will be nothing more.
     Over,
 }
+
+/// Makes the close of a TCP socket a reset: what was not sent is dropped (SO_LINGER with no
+/// time, socket(7)).
+pub fn reset_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let linger = libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    // SAFETY: `linger` is valid for the kernel to read, and of the size that is said.
+    cerr(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_LINGER,
+            (&raw const linger).cast(),
+            size_of::<libc::linger>() as libc::socklen_t,
+        )
+    })
+    .map(drop)
+}

@@ -8,7 +8,7 @@
 #[cfg(target_os = "linux")]
 pub mod attack;
 pub mod caught;
-#[cfg(target_os = "linux")]
+#[cfg_attr(not(target_os = "linux"), path = "mac/datagrams.rs")]
 pub mod datagrams;
 #[cfg_attr(not(target_os = "linux"), path = "mac/dir.rs")]
 pub mod dir;

@@ -75,26 +75,6 @@ fn option<T: Copy + Default>(socket: BorrowedFd<'_>, name: libc::c_int) -> io::R
     Ok(value)
 }
 
-/// Makes the close of a TCP socket a reset: what was not sent is dropped (SO_LINGER with no
-/// time, socket(7)).
-pub fn reset_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
-    let linger = libc::linger {
-        l_onoff: 1,
-        l_linger: 0,
-    };
-    // SAFETY: `linger` is valid for the kernel to read, and of the size that is said.
-    cerr(unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_LINGER,
-            (&raw const linger).cast(),
-            size_of::<libc::linger>() as libc::socklen_t,
-        )
-    })
-    .map(drop)
-}
-
 /// Connects without waiting, also where the socket may: O_NONBLOCK is set meanwhile. Others
 /// who hold the socket may take it away again: a timer ends the wait then (EINTR), which is
 /// as good as a connect that has begun.
