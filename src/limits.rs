@@ -203,6 +203,9 @@ pub const CONNECT_AGAIN: Duration = Duration::from_millis(10);
 /// Bytes of an event in macOS's log: a path, and what stands around it.
 pub const LOG_EVENT_BYTES: usize = 16 * 1024;
 
+/// Longest that whoever is asked about a destination may take; then it is refused.
+pub const ASK: Duration = Duration::from_secs(60);
+
 /// Longest wait until macOS's log is being read, if somebody wants to know it all.
 pub const LOG_STREAM_START: Duration = Duration::from_secs(2);
 

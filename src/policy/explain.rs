@@ -78,6 +78,8 @@ pub fn host(network: &Network, target: &Target) -> Decision {
         Verdict::Allow { rule } => {
             Decision::Allowed(format!("network.allowedDomains has {rule:?}"))
         }
-        Verdict::Learn(reason) | Verdict::Deny(reason) => Decision::Denied(reason.rule()),
+        Verdict::Learn(reason) | Verdict::Ask(reason) | Verdict::Deny(reason) => {
+            Decision::Denied(reason.rule())
+        }
     }
 }

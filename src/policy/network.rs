@@ -22,6 +22,8 @@ pub enum Verdict {
     },
     /// No rule allows it, but all is let through that a rule could allow, to learn which.
     Learn(Reason),
+    /// No rule speaks of it, and somebody is there to be asked.
+    Ask(Reason),
     /// Refused.
     Deny(Reason),
 }
@@ -186,6 +188,8 @@ pub enum Unlisted {
     Refused,
     /// It is let through, and told.
     Learned,
+    /// Somebody is asked.
+    Asked,
 }
 
 impl Network {
@@ -213,6 +217,11 @@ impl Network {
             AllowList::Strict => self,
             AllowList::Extensible => Self { unlisted, ..self },
         }
+    }
+
+    /// What is done with what no rule speaks of.
+    pub fn unlisted(&self) -> Unlisted {
+        self.unlisted
     }
 
     /// By which way an allowed target is reached.
@@ -245,7 +254,9 @@ impl Network {
                 };
                 match self.decide(&named) {
                     Verdict::Allow { .. } | Verdict::Learn(_) => Ok(()),
-                    Verdict::Deny(_) => Err(Reason::ServerName(Some(name.clone()))),
+                    Verdict::Ask(_) | Verdict::Deny(_) => {
+                        Err(Reason::ServerName(Some(name.clone())))
+                    }
                 }
             }
             (Host::Name(_), name) => Err(Reason::ServerName(name.cloned())),
@@ -271,6 +282,7 @@ impl Network {
                 match self.unlisted {
                     Unlisted::Refused => Verdict::Deny(reason),
                     Unlisted::Learned => Verdict::Learn(reason),
+                    Unlisted::Asked => Verdict::Ask(reason),
                 }
             }
         }
@@ -298,7 +310,7 @@ impl Network {
             Some(port) => matches!(self.decide(&with(port)), Verdict::Allow { .. }),
             None => true,
         };
-        if self.unlisted == Unlisted::Learned || self.allowed.naming(&host).any(possible) {
+        if self.unlisted != Unlisted::Refused || self.allowed.naming(&host).any(possible) {
             return Ok(());
         }
         Err(Reason::NotListed {

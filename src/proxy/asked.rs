@@ -1,7 +1,7 @@
 //! The conversation's first half: what is asked for, and whether it may be had.
 
 use super::conversation::{Conversation, Dialect, State};
-use super::events::{Action, Hop, Mode};
+use super::events::{Action, Decided, Hop, Mode};
 use super::exchange::Exchange;
 use super::forward::{self, Next};
 use super::reply;
@@ -64,7 +64,8 @@ impl Conversation {
                 let count = *count;
                 self.take_question(count, actions)
             }
-            State::Dialing(..)
+            State::Asking(..)
+            | State::Dialing(..)
             | State::ProxyReply(..)
             | State::Exchange(..)
             | State::Forward
@@ -148,22 +149,65 @@ impl Conversation {
         }
         match verdict {
             Verdict::Allow { .. } | Verdict::Learn(_) => {
-                let route = match dialect {
-                    Dialect::Connect | Dialect::Socks | Dialect::Captured => {
-                        network.route(&target, Use::Tunnel)
-                    }
-                    Dialect::Absolute(..) => route,
-                };
+                self.dial(dialect, target, route, network, actions);
+            }
+            Verdict::Ask(reason) => {
                 actions.push(Action::FromClient(Mode::Wait));
-                actions.push(Action::Dial(match &route {
-                    Route::Direct => Hop::Target(target.clone()),
-                    Route::Proxy(proxy) => Hop::Proxy(proxy.target.clone()),
-                    Route::Socket(path) => Hop::Socket(path.clone()),
-                }));
-                self.become_(State::Dialing(dialect, target, route));
+                actions.push(Action::Question {
+                    target: target.clone(),
+                });
+                self.become_(State::Asking(dialect, target, route, reason));
             }
             Verdict::Deny(reason) => self.deny(&dialect, target, reason, actions),
         }
+    }
+
+    fn dial(
+        &mut self,
+        dialect: Dialect,
+        target: Target,
+        route: Route,
+        network: &Network,
+        actions: &mut Vec<Action>,
+    ) {
+        let route = match dialect {
+            Dialect::Connect | Dialect::Socks | Dialect::Captured => {
+                network.route(&target, Use::Tunnel)
+            }
+            Dialect::Absolute(..) => route,
+        };
+        actions.push(Action::FromClient(Mode::Wait));
+        actions.push(Action::Dial(match &route {
+            Route::Direct => Hop::Target(target.clone()),
+            Route::Proxy(proxy) => Hop::Proxy(proxy.target.clone()),
+            Route::Socket(path) => Hop::Socket(path.clone()),
+        }));
+        self.become_(State::Dialing(dialect, target, route));
+    }
+
+    /// Whoever was asked has answered, or has not in time. What rules say by now counts
+    /// for more.
+    pub(super) fn decided(
+        &mut self,
+        answer: Decided,
+        network: &Network,
+        actions: &mut Vec<Action>,
+    ) {
+        let (dialect, target, route, reason) = match self.become_(State::Closed) {
+            State::Asking(dialect, target, route, reason) => (dialect, target, route, reason),
+            other => {
+                self.state = other;
+                return;
+            }
+        };
+        let reason = match (network.decide(&target), answer) {
+            (Verdict::Allow { .. } | Verdict::Learn(_), _) | (Verdict::Ask(_), Decided::Allow) => {
+                return self.dial(dialect, target, route, network, actions);
+            }
+            (Verdict::Deny(reason), _) => reason,
+            (Verdict::Ask(_), Decided::Deny) => reason,
+        };
+        self.deny(&dialect, target, reason, actions);
     }
 
     pub(super) fn deny(

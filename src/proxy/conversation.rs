@@ -22,11 +22,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::dialled::failure;
-pub use super::events::{Action, DialError, Event, Hop, Mode};
+pub use super::events::{Action, Decided, DialError, Event, Hop, Mode};
 use super::exchange::{Exchange, Next as Then};
 use super::reply;
 use super::secret::Secret;
-use crate::limits::{CLIENT_HELLO_INPUT, DIAL, HANDSHAKE, HEAD_BYTES, LINGER, QUESTION_BYTES};
+use crate::limits::{ASK, CLIENT_HELLO_INPUT, DIAL, HANDSHAKE, HEAD_BYTES, LINGER, QUESTION_BYTES};
 use crate::parse::host::Target;
 use crate::parse::socks::Reply;
 use crate::policy::network::{Network, Reason};
@@ -50,6 +50,8 @@ pub(super) enum State {
     SocksPassword,
     SocksRequest,
     HttpHead,
+    /// Somebody is asked; what they will be told who asked for it, if it may not be.
+    Asking(Dialect, Target, Route, Reason),
     Dialing(Dialect, Target, Route),
     /// Another proxy has been asked for a tunnel.
     ProxyReply(Dialect, Target),
@@ -127,6 +129,11 @@ impl Conversation {
         }
     }
 
+    /// Whether somebody has been asked and has not answered.
+    pub fn is_asking(&self) -> bool {
+        matches!(self.state, State::Asking(..))
+    }
+
     /// How many of the client's bytes may be brought now; 0: do not read it.
     pub fn wants(&self) -> usize {
         let most = match self.state {
@@ -138,7 +145,8 @@ impl Conversation {
             State::ServerName(_) => CLIENT_HELLO_INPUT,
             // With its length.
             State::Questions(_) => QUESTION_BYTES.saturating_add(2),
-            State::Dialing(..)
+            State::Asking(..)
+            | State::Dialing(..)
             | State::ProxyReply(..)
             | State::Exchange(..)
             | State::Forward
@@ -165,6 +173,7 @@ impl Conversation {
             | State::HttpHead
             | State::Questions(_) => Some(HANDSHAKE),
             State::ProxyReply(..) => Some(DIAL),
+            State::Asking(..) => Some(ASK),
             State::Closed => Some(LINGER),
             // Dialling has deadlines of its own; for the rest, the two ends have.
             State::Dialing(..)
@@ -217,9 +226,10 @@ impl Conversation {
             }
             Event::UpstreamClosed => self.upstream_closed(actions),
             Event::UpstreamDone => self.exchange(actions, Exchange::response_done),
+            Event::Decided(answer) => self.decided(answer, network, actions),
             Event::Dialled => self.dialled(network, actions),
             Event::DialFailed(error) => self.dial_failed(error, actions),
-            Event::Deadline => self.too_late(actions),
+            Event::Deadline => self.too_late(network, actions),
         }
         // The next request may lie there already.
         while matches!(self.state, State::HttpHead) && self.advance(network, actions) {}
@@ -259,8 +269,9 @@ impl Conversation {
         self.input.drain(..count.min(self.input.len()));
     }
 
-    fn too_late(&mut self, actions: &mut Vec<Action>) {
+    fn too_late(&mut self, network: &Network, actions: &mut Vec<Action>) {
         match &self.state {
+            State::Asking(..) => self.decided(Decided::Deny, network, actions),
             State::Greeting | State::HttpHead if !self.input.is_empty() => {
                 self.answer_and_close(&reply::too_slow(), actions);
             }

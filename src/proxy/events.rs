@@ -29,12 +29,23 @@ pub enum Event<'a> {
     UpstreamClosed,
     /// The same of the other side.
     UpstreamDone,
+    /// Whoever was asked by [`Action::Question`] has answered.
+    Decided(Decided),
     /// The connection asked for stands.
     Dialled,
     /// It could not be made.
     DialFailed(DialError),
     /// [`Conversation::patience`] is at an end.
     Deadline,
+}
+
+/// An answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decided {
+    /// It may be reached, this time.
+    Allow,
+    /// It may not.
+    Deny,
 }
 
 /// Why a connection could not be made.
@@ -95,6 +106,11 @@ pub enum Action {
         target: Target,
         /// Why it is refused.
         reason: Reason,
+    },
+    /// Ask somebody whether this may be reached; [`Event::Decided`] is the answer.
+    Question {
+        /// What was asked for.
+        target: Target,
     },
     /// Note a destination that is let through only to be learned.
     Learned {

@@ -9,9 +9,9 @@ use mio::unix::SourceFd;
 
 use super::Reactor;
 use super::connection::Need;
+use super::runs::{Run, next_place, place};
 use super::token::{Key, Slot};
 use crate::limits::{QUESTION_BYTES, QUESTIONS_PER_TURN};
-use crate::policy::network::Reason;
 use crate::proxy::conversation::Event;
 use crate::proxy::names::Meant;
 use crate::proxy::responder::{Answered, answer};
@@ -20,6 +20,7 @@ use crate::sys;
 /// A UDP socket on which DNS questions come.
 pub(super) struct Questions {
     socket: OwnedFd,
+    pub(super) run: Run,
     /// There may be one.
     pub(super) waiting: bool,
 }
@@ -30,24 +31,21 @@ impl Reactor {
     ///
     /// # Errors
     /// It cannot be made non-blocking or polled.
-    pub fn answer_on(&mut self, socket: OwnedFd) -> io::Result<()> {
+    pub fn answer_on(&mut self, run: Run, socket: OwnedFd) -> io::Result<()> {
         sys::fd::set_nonblocking(socket.as_fd())?;
-        let token = Key::Questions(self.questions.len() as u32).token();
+        let token = Key::Questions(next_place(&self.questions)).token();
         self.poll.registry().register(
             &mut SourceFd(&socket.as_raw_fd()),
             token,
             Interest::READABLE,
         )?;
-        self.questions.push(Questions {
+        let questions = Questions {
             socket,
+            run,
             waiting: true,
-        });
+        };
+        place(&mut self.questions, questions);
         Ok(())
-    }
-
-    /// The names that were refused an address since this was asked last, and why.
-    pub fn take_unnamed(&mut self) -> Vec<(String, Reason)> {
-        std::mem::take(&mut self.unnamed)
     }
 
     /// What a connection was meant for that has been captured.
@@ -69,17 +67,23 @@ impl Reactor {
 
     /// Answers one question of socket `n`; whether there may be another.
     fn answer_one(&mut self, n: usize) -> bool {
-        let Some(Questions { socket, waiting }) = self.questions.get_mut(n) else {
+        let Some(Some(Questions {
+            socket,
+            run,
+            waiting,
+        })) = self.questions.get_mut(n)
+        else {
             return false;
         };
+        let run = *run;
         if !*waiting {
             return false;
         }
         let mut message = [0u8; QUESTION_BYTES];
         match sys::datagrams::receive(socket.as_fd(), &mut message) {
             Ok((length, back)) => {
-                if let Some(answer) = self.answer_message(&message[..length]) {
-                    if let Some(one) = self.questions.get(n) {
+                if let Some(answer) = self.answer_message(run, &message[..length]) {
+                    if let Some(Some(one)) = self.questions.get(n) {
                         // Where there is no room for it, the asker asks again.
                         let _ = sys::datagrams::send_back(one.socket.as_fd(), &answer, &back);
                     }
@@ -96,15 +100,18 @@ impl Reactor {
         }
     }
 
-    fn answer_message(&mut self, message: &[u8]) -> Option<Vec<u8>> {
+    fn answer_message(&mut self, run: Run, message: &[u8]) -> Option<Vec<u8>> {
         let Answered { bytes, refused } = answer(message, &self.network, &mut self.names)?;
-        self.unnamed.extend(refused);
+        let refused = refused.into_iter();
+        self.unnamed
+            .extend(refused.map(|(name, reason)| (run, name, reason)));
         Some(bytes)
     }
 
     /// Answers a question of a connection; what that then needs.
     pub(super) fn answer_on_stream(&mut self, slot: Slot, message: &[u8]) -> Vec<Need> {
-        let answer = self.answer_message(message);
+        let run = self.table.get(slot).map_or(Run::default(), |c| c.run);
+        let answer = self.answer_message(run, message);
         let mut needs = Vec::new();
         if let Some(connection) = self.table.get(slot) {
             let before = connection.deadline;

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::attempts::Attempts;
 use super::lane::{Lane, Said, Way, flush, relay_body, tunnel};
+use super::runs::Run;
 use super::stream::Side;
 use crate::limits::READS_PER_EVENT;
 use crate::parse::host::Target;
@@ -39,6 +40,8 @@ pub enum Need {
     Tell(Target, Reason, Outcome),
     /// Answer a DNS message.
     Ask(Vec<u8>),
+    /// Have somebody decide.
+    Decide(Target),
     /// Pump again soon: the share of work is used up.
     Again,
     /// It is over.
@@ -76,6 +79,10 @@ pub struct Connection {
     pub phase: Phase,
     /// When patience ends, if it does.
     pub deadline: Option<Instant>,
+    /// The run that it belongs to.
+    pub run: Run,
+    /// Where it leads, if the policy has allowed that.
+    pub target: Option<Target>,
     conversation: Conversation,
     /// The turn of the conversation that `deadline` belongs to.
     turn: Option<u32>,
@@ -85,13 +92,15 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection just accepted.
-    pub fn new(client: Side, conversation: Conversation) -> Self {
+    /// A connection just accepted, of this run.
+    pub fn new(client: Side, conversation: Conversation, run: Run) -> Self {
         let mut connection = Self {
             client,
             upstream: None,
             phase: Phase::Open,
             deadline: None,
+            run,
+            target: None,
             conversation,
             turn: None,
             held: Held::No,
@@ -100,6 +109,11 @@ impl Connection {
         };
         connection.be_patient();
         connection
+    }
+
+    /// Whether somebody is to decide on it.
+    pub fn is_asking(&self) -> bool {
+        self.conversation.is_asking()
     }
 
     /// Whether bytes from the command have yet to reach the other side.
@@ -126,7 +140,11 @@ impl Connection {
         self.be_patient();
         for action in actions {
             match action {
+                Action::Question { target } => needs.push(Need::Decide(target)),
                 Action::Dial(hop) => {
+                    if let Hop::Target(target) = &hop {
+                        self.target = Some(target.clone());
+                    }
                     self.phase = Phase::Lookup(hop.clone());
                     needs.push(Need::Dial(hop));
                 }

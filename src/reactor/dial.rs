@@ -10,6 +10,7 @@ use mio::net::{TcpStream, UnixStream};
 use super::Reactor;
 use super::attempts::{Attempts, Due, Outcome};
 use super::connection::Phase;
+use super::runs::Run;
 use super::stream::{Side, Stream};
 use super::token::{Key, Slot};
 use crate::parse::host::{Host, Target};
@@ -46,22 +47,34 @@ impl Reactor {
                 Ok(stream) => self.begun(slot, Stream::Unix(stream)),
                 Err(_) => self.tell(slot, Event::DialFailed(DialError::Unreachable)),
             },
-            Hop::Inside(_) => self.inside.push_back(slot),
+            Hop::Inside(_) => {
+                if let Some(run) = self.table.get(slot).map(|c| c.run) {
+                    self.inside.push_back((run, slot));
+                }
+            }
         }
     }
 
-    /// Whether one more socket of the sandbox's own is to be asked for now.
-    pub fn wants_inside(&mut self) -> bool {
-        let wants = self.asked < self.inside.len();
-        self.asked += usize::from(wants);
-        wants
+    /// Whether one more socket of a run's sandbox is to be asked for now.
+    pub fn wants_inside(&mut self, run: Run) -> bool {
+        let waiting = self.inside.iter().filter(|(of, _)| *of == run).count();
+        let asked = self.asked.iter().filter(|of| **of == run).count();
+        if asked < waiting {
+            self.asked.push(run);
+        }
+        asked < waiting
     }
 
-    /// Takes an unconnected TCP socket that was made inside the sandbox, for the
+    /// Takes an unconnected TCP socket that was made inside a run's sandbox, for the
     /// connection that has waited longest.
-    pub fn take_inside(&mut self, socket: OwnedFd) {
-        self.asked = self.asked.saturating_sub(1);
-        let Some(slot) = self.inside.pop_front() else {
+    pub fn take_inside(&mut self, run: Run, socket: OwnedFd) {
+        if let Some(at) = self.asked.iter().position(|of| *of == run) {
+            self.asked.swap_remove(at);
+        }
+        let Some(at) = self.inside.iter().position(|(of, _)| *of == run) else {
+            return;
+        };
+        let Some((_, slot)) = self.inside.remove(at) else {
             return;
         };
         let Some(Phase::Lookup(Hop::Inside(port))) = self.table.get(slot).map(|c| &c.phase) else {

@@ -12,18 +12,18 @@ pub mod connection;
 mod dial;
 mod lane;
 pub mod resolver;
+pub mod runs;
 pub mod stream;
 pub mod table;
 pub mod token;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
-use std::net::TcpListener as StdListener;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpStream;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 
@@ -37,6 +37,7 @@ use attempts::Due;
 use capture::Questions;
 use connection::{Connection, Need, Outcome, Phase};
 use resolver::{Answer, HelperProgram, Resolver};
+use runs::{Listening, Question, Run};
 use stream::{Side, Stream};
 use table::Table;
 use token::{Key, Slot};
@@ -48,9 +49,7 @@ const EVENTS: usize = 256;
 pub struct Reactor {
     poll: Poll,
     events: Events,
-    listeners: Vec<(TcpListener, Service)>,
-    /// Listeners that may have a connection waiting.
-    accepting: Vec<bool>,
+    listeners: Vec<Option<Listening>>,
     table: Table,
     /// Most connections at once.
     capacity: usize,
@@ -63,15 +62,17 @@ pub struct Reactor {
     again: Vec<Slot>,
     refusals: Vec<Refusal>,
     /// Connections that wait for a socket of the sandbox's own.
-    inside: VecDeque<Slot>,
+    inside: VecDeque<(Run, Slot)>,
     /// The addresses that stand for names.
     names: Names,
     /// Sockets on which DNS questions come.
-    questions: Vec<Questions>,
+    questions: Vec<Option<Questions>>,
     /// Names that were refused an address, and why.
-    unnamed: Vec<(String, Reason)>,
-    /// How many such sockets have been asked for and have not come yet.
-    asked: usize,
+    unnamed: Vec<(Run, String, Reason)>,
+    /// For which runs such sockets have been asked for and have not come yet.
+    asked: Vec<Run>,
+    /// Destinations that somebody is to decide on.
+    pending: Vec<Question>,
 }
 
 /// A destination that no rule allows, and who asked for it.
@@ -79,6 +80,8 @@ pub struct Reactor {
 pub struct Refusal {
     /// The connection.
     pub slot: Slot,
+    /// Its run.
+    pub run: Run,
     /// The ports of its sockets inside: the command's, and ours.
     pub client: Option<(u16, u16)>,
     /// Where it should have led.
@@ -126,7 +129,6 @@ impl Reactor {
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS),
             listeners: Vec::new(),
-            accepting: Vec::new(),
             table: Table::default(),
             capacity: usize::try_from(room)
                 .unwrap_or(CONNECTIONS)
@@ -141,7 +143,8 @@ impl Reactor {
             names: Names::default(),
             questions: Vec::new(),
             unnamed: Vec::new(),
-            asked: 0,
+            asked: Vec::new(),
+            pending: Vec::new(),
         })
     }
 
@@ -164,41 +167,6 @@ impl Reactor {
         self.poll
             .registry()
             .deregister(&mut SourceFd(&fd.as_raw_fd()))
-    }
-
-    /// Serves a listening TCP socket, of whatever network namespace.
-    ///
-    /// # Errors
-    /// It cannot be made non-blocking or polled.
-    pub fn listen(&mut self, socket: OwnedFd, service: Service) -> io::Result<()> {
-        let socket = StdListener::from(socket);
-        socket.set_nonblocking(true)?;
-        let mut listener = TcpListener::from_std(socket);
-        let token = Key::Listener(self.listeners.len() as u32).token();
-        self.poll
-            .registry()
-            .register(&mut listener, token, Interest::READABLE)?;
-        self.listeners.push((listener, service));
-        self.accepting.push(true);
-        Ok(())
-    }
-
-    /// Takes no more connections.
-    pub fn stop_listening(&mut self) {
-        self.questions.clear();
-        self.listeners.clear();
-        self.accepting.clear();
-    }
-
-    /// Whether a connection still holds bytes that the command has sent.
-    pub fn owes_upstream(&self) -> bool {
-        self.table.iter().any(Connection::owes_upstream)
-    }
-
-    /// What was refused since this was asked last. None of it is answered before
-    /// [`Reactor::release`].
-    pub fn take_refusals(&mut self) -> Vec<Refusal> {
-        std::mem::take(&mut self.refusals)
     }
 
     /// Lets a refused connection have its answer.
@@ -228,12 +196,12 @@ impl Reactor {
                 None => {}
                 Some(Key::Owner(number)) => ready.push(number),
                 Some(Key::Listener(n)) => {
-                    if let Some(waiting) = self.accepting.get_mut(n as usize) {
-                        *waiting = true;
+                    if let Some(Some(one)) = self.listeners.get_mut(n as usize) {
+                        one.waiting = true;
                     }
                 }
                 Some(Key::Questions(n)) => {
-                    if let Some(one) = self.questions.get_mut(n as usize) {
+                    if let Some(Some(one)) = self.questions.get_mut(n as usize) {
                         one.waiting = true;
                     }
                 }
@@ -277,7 +245,8 @@ impl Reactor {
     }
 
     fn timeout(&self, until: Option<Instant>) -> Option<Duration> {
-        if !self.again.is_empty() || self.questions.iter().any(|q| q.waiting) {
+        let waits = |one: &Questions| one.waiting;
+        if !self.again.is_empty() || self.questions.iter().flatten().any(waits) {
             return Some(Duration::ZERO);
         }
         let first = self.deadlines.first().map(|(at, _)| *at);
@@ -290,13 +259,19 @@ impl Reactor {
 
     fn accept(&mut self) {
         for n in 0..self.listeners.len() {
-            while self.accepting[n] && self.table.len() < self.capacity {
-                match self.listeners[n].0.accept() {
+            while self.table.len() < self.capacity {
+                let Some(Some(one)) = self.listeners.get_mut(n) else {
+                    break;
+                };
+                if !one.waiting {
+                    break;
+                }
+                match one.socket.accept() {
                     Ok((stream, _)) => {
-                        let service = self.listeners[n].1.clone();
-                        self.admit(stream, service);
+                        let (service, run) = (one.service.clone(), one.run);
+                        self.admit(stream, service, run);
                     }
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.accepting[n] = false,
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => one.waiting = false,
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                     // The peer is gone already, or descriptors have run out: either way
                     // the next close or the next event looks again.
@@ -306,7 +281,7 @@ impl Reactor {
         }
     }
 
-    fn admit(&mut self, stream: TcpStream, service: Service) {
+    fn admit(&mut self, stream: TcpStream, service: Service, run: Run) {
         // Latency only: a kernel that refuses it still relays.
         let _ = stream.set_nodelay(true);
         let (conversation, start) = match service {
@@ -332,7 +307,7 @@ impl Reactor {
             self.table.release(slot);
             return;
         }
-        let connection = Connection::new(client, conversation);
+        let connection = Connection::new(client, conversation, run);
         if let Some(at) = connection.deadline {
             self.deadlines.insert((at, slot));
         }
@@ -398,11 +373,19 @@ impl Reactor {
             match need {
                 Need::Ask(message) => needs.extend(self.answer_on_stream(slot, &message)),
                 Need::Dial(hop) => self.dial(slot, hop),
+                Need::Decide(target) => {
+                    if let Some(run) = self.table.get(slot).map(|c| c.run) {
+                        self.pending.push(Question { slot, run, target });
+                    }
+                }
                 Need::Tell(target, reason, outcome) => {
-                    let client = self.table.get(slot).and_then(|c| c.client.stream.ports());
+                    let Some(connection) = self.table.get(slot) else {
+                        continue;
+                    };
                     self.refusals.push(Refusal {
                         slot,
-                        client,
+                        run: connection.run,
+                        client: connection.client.stream.ports(),
                         target,
                         reason,
                         outcome,

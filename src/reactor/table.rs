@@ -71,8 +71,12 @@ impl Table {
         Some(gone)
     }
 
-    /// Every connection.
-    pub fn iter(&self) -> impl Iterator<Item = &Connection> {
-        self.places.iter().filter_map(|p| p.connection.as_ref())
+    /// Every connection, and its slot.
+    pub fn iter(&self) -> impl Iterator<Item = (Slot, &Connection)> {
+        let places = self.places.iter().zip(0u32..);
+        places.filter_map(|(place, index)| {
+            let generation = place.generation;
+            Some((Slot { index, generation }, place.connection.as_ref()?))
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! bubblewrap: how it is started, and what to do when it fails.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use super::orphans;
 use super::plan::Plan;
 use super::probe;
+use super::request::{Request, Stream};
 use crate::emit::cures::cure;
 use crate::error::{Error, While};
 use crate::limits::BWRAP_WORDS;
@@ -34,7 +35,7 @@ pub struct Started {
 ///
 /// # Errors
 /// It cannot be executed, or the kernel gives no descriptor.
-pub fn spawn(plan: &Plan) -> Result<Started, Error> {
+pub fn spawn(plan: &Plan, run: &Request) -> Result<Started, Error> {
     let (socket, theirs) = sys::fd::packet_pair().doing("making a socket pair")?;
     sys::fd::set_nonblocking(socket.as_fd()).doing("making a socket pair")?;
     let mut options = Vec::new();
@@ -45,11 +46,15 @@ pub fn spawn(plan: &Plan) -> Result<Started, Error> {
     let options = sys::fd::memfd(c"srt-options", &options).doing("writing bubblewrap's options")?;
     let launch =
         sys::fd::memfd(c"srt-launch", &plan.launch.encode()).doing("writing the launch file")?;
-    let program = File::open("/proc/self/exe").doing("opening this program")?;
-    let stderr = io::stderr()
-        .as_fd()
-        .try_clone_to_owned()
-        .doing("copying stderr")?;
+    let program = File::open(&plan.program).doing("opening this program")?;
+    let stderr = match run.stream(2) {
+        Some(stream) => stream.try_clone_to_owned(),
+        None => File::options()
+            .write(true)
+            .open("/dev/null")
+            .map(OwnedFd::from),
+    };
+    let stderr = stderr.doing("copying stderr")?;
     let (words, mouth) = UnixStream::pair().doing("making a socket pair")?;
     let words = File::from(OwnedFd::from(words));
     sys::fd::set_nonblocking(words.as_fd()).doing("making a socket pair")?;
@@ -66,6 +71,9 @@ pub fn spawn(plan: &Plan) -> Result<Started, Error> {
         // bubblewrap and the stage get no environment: what the caller's may make a
         // loader or a C library run is the command's alone.
         .env_clear()
+        .current_dir(&run.directory)
+        .stdin(stream(run, 0)?)
+        .stdout(stream(run, 1)?)
         .stderr(Stdio::from(OwnedFd::from(mouth)));
     let kept: Vec<i32> = [
         options.as_fd(),
@@ -90,6 +98,15 @@ pub fn spawn(plan: &Plan) -> Result<Started, Error> {
         socket,
         words,
         program: plan.bwrap.clone(),
+    })
+}
+
+/// What is given to it as a standard stream.
+fn stream(run: &Request, number: usize) -> Result<Stdio, Error> {
+    Ok(match &run.streams[number] {
+        Stream::Inherited => Stdio::inherit(),
+        Stream::Null => Stdio::null(),
+        Stream::Given(fd) => fd.try_clone().doing("copying a standard stream")?.into(),
     })
 }
 

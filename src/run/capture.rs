@@ -10,6 +10,7 @@ use std::env;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -20,6 +21,7 @@ use crate::emit::rtnetlink::{self, Request, Weight};
 use crate::error::{Error, While};
 use crate::limits::{CAPTURE, CAPTURED_PORTS};
 use crate::policy::capture::{Capture, DNS_PORT};
+use crate::reactor::runs::Run;
 use crate::reactor::{Reactor, Service};
 use crate::sys;
 use crate::sys::datagrams::{Kind, listen};
@@ -152,9 +154,9 @@ impl Helper {
     ///
     /// # Errors
     /// The kernel gives no process or descriptor.
-    pub fn start() -> io::Result<Self> {
+    pub fn start(program: &Path) -> io::Result<Self> {
         let (socket, theirs) = sys::fd::packet_pair()?;
-        let mut command = Command::new("/proc/self/exe");
+        let mut command = Command::new(program);
         command
             .args(["--stage", "capture"])
             .arg(theirs.as_raw_fd().to_string())
@@ -183,7 +185,7 @@ impl Helper {
     ///
     /// # Errors
     /// Why it could not be set up: nothing is captured then.
-    pub fn finish(mut self, reactor: &mut Reactor) -> io::Result<()> {
+    pub fn finish(mut self, run: Run, reactor: &mut Reactor) -> io::Result<()> {
         let until = Instant::now() + CAPTURE;
         let mut message = [0u8; MESSAGE_BYTES];
         let (mut questions, mut listeners) = (Vec::new(), Vec::new());
@@ -206,13 +208,13 @@ impl Helper {
         let _ = self.child.kill();
         let streams = questions.split_off(questions.len().min(2));
         for socket in questions {
-            reactor.answer_on(socket)?;
+            reactor.answer_on(run, socket)?;
         }
         for socket in streams {
-            reactor.listen(socket, Service::Questions)?;
+            reactor.listen(run, socket, Service::Questions)?;
         }
         for socket in listeners {
-            reactor.listen(socket, Service::Captured)?;
+            reactor.listen(run, socket, Service::Captured)?;
         }
         self.child.wait().map(drop)
     }

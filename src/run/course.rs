@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 use super::launch::{
     CONTINUED, ENDED, FAILED, GO, LISTENING, MESSAGE_BYTES, SIGNAL, SOCKET, STARTED, STOPPED,
 };
+use super::plan::Plan;
 use super::ready::Ready;
 use super::say::say;
 use super::watching::Watching;
 use crate::error::{Error, While};
 use crate::limits::{BWRAP_END, WALL_GRACE};
 use crate::reactor::Reactor;
+use crate::reactor::runs::Run;
 use crate::sys;
 use crate::sys::signal::{KILL, Origin, TERMINAL_STOP, TERMINATE};
 use crate::sys::signalfd::Signals;
@@ -33,7 +35,9 @@ pub(super) enum Stage {
 
 /// When `srt` stops itself.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stops {
+pub enum Stops {
+    /// Never: others wait for us as well.
+    Never,
     /// Whenever the command is stopped: a shell waits for us, and gets its terminal back.
     WithCommand,
     /// When the command stops after we were told to stop. Where nobody looks on, a command
@@ -58,6 +62,16 @@ pub(super) struct Course {
     pub(super) noticed: bool,
 }
 
+/// What a run has besides.
+pub(super) struct Around<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) run: Run,
+    pub(super) socket: &'a OwnedFd,
+    pub(super) reactor: &'a mut Reactor,
+    pub(super) ready: &'a mut Ready,
+    pub(super) watching: &'a mut Watching,
+}
+
 impl Course {
     pub(super) fn new(wall: Option<Duration>, stops: Stops) -> Self {
         Self {
@@ -79,12 +93,17 @@ impl Course {
     /// Reads all the stage has said.
     pub(super) fn listen(
         &mut self,
-        socket: &OwnedFd,
-        reactor: &mut Reactor,
-        ready: &mut Ready<'_>,
-        watching: &mut Watching,
-        signals: &mut Signals,
+        around: &mut Around<'_>,
+        mut signals: Option<&mut Signals>,
     ) -> Result<(), Error> {
+        let Around {
+            plan,
+            run,
+            socket,
+            reactor,
+            ready,
+            watching,
+        } = around;
         let mut buffer = [0u8; MESSAGE_BYTES];
         let mut stopped = false;
         loop {
@@ -106,14 +125,16 @@ impl Course {
                     break;
                 }
                 Some([LISTENING]) if matches!(self.stage, Stage::Starting) => {
-                    ready.make(passed, reactor)?;
+                    ready.make(plan, *run, passed, reactor)?;
                     sys::fd::send(socket.as_fd(), &[GO], &[]).doing("starting the command")?;
                     self.stage = Stage::Going;
                     self.due = self.wall.and_then(|wall| Instant::now().checked_add(wall));
                 }
                 Some([STARTED, errno @ ..]) if matches!(self.stage, Stage::Going) => {
                     // What was raised before the command was there may lie here unread.
-                    self.pass_on(signals, socket).doing("passing signals on")?;
+                    if let Some(signals) = signals.as_deref_mut() {
+                        self.pass_on(signals, socket).doing("passing signals on")?;
+                    }
                     self.stage = Stage::Running;
                     watching.started(passed, errno, reactor)?;
                 }
@@ -122,7 +143,9 @@ impl Course {
                     self.stopped = *count;
                 }
                 Some([CONTINUED]) => stopped = false,
-                Some([SOCKET]) => passed.into_iter().for_each(|fd| reactor.take_inside(fd)),
+                Some([SOCKET]) => passed
+                    .into_iter()
+                    .for_each(|fd| reactor.take_inside(*run, fd)),
                 Some([ENDED, status]) => {
                     self.stage = Stage::Ended(*status);
                     self.due = None;
@@ -156,12 +179,17 @@ impl Course {
             // lost, but to stop a second time is not.
             let doubtful = !matches!(self.stage, Stage::Running) && signal != TERMINAL_STOP;
             if origin == Origin::Process || doubtful {
-                let byte = u8::try_from(signal).unwrap_or(0);
-                // A stage that is gone needs no signal.
-                let _ = sys::fd::send(socket.as_fd(), &[SIGNAL, byte, self.stopped], &[]);
+                self.send(signal, socket);
             }
         }
         Ok(())
+    }
+
+    /// Sends a signal to the command, once it is there.
+    pub(super) fn send(&mut self, signal: i32, socket: &OwnedFd) {
+        let byte = u8::try_from(signal).unwrap_or(0);
+        // A stage that is gone needs no signal.
+        let _ = sys::fd::send(socket.as_fd(), &[SIGNAL, byte, self.stopped], &[]);
     }
 
     /// Ends the command when its time is over: first it is asked, then it is killed.
@@ -176,12 +204,7 @@ impl Course {
                 wall.as_secs()
             ));
         }
-        // A stage that is gone needs no signal.
-        let _ = sys::fd::send(
-            socket.as_fd(),
-            &[SIGNAL, self.last as u8, self.stopped],
-            &[],
-        );
+        self.send(self.last, socket);
         self.due = (self.last == TERMINATE).then(|| now + WALL_GRACE);
         self.last = KILL;
     }

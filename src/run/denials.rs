@@ -9,8 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use super::report::Report;
+use super::request::Request;
 use super::say::say;
-use crate::args::{Afterwards, Run, Verbosity};
+use crate::args::{Afterwards, Verbosity};
 use crate::limits::{LOG_STREAM_END, LOG_STREAM_START, RELAY_BYTES};
 use crate::parse::report::Looks;
 use crate::parse::unified_log::{Denial, Joiner, denial};
@@ -41,7 +42,7 @@ pub(super) enum Hearing {
 impl Denials {
     /// Starts to read. Whether it comes up decides nothing, so that a log that cannot be
     /// read is said and done without.
-    pub(super) fn start(program: &Path, tag: &str, run: &Run) -> Option<Self> {
+    pub(super) fn start(program: &Path, tag: &str, run: &Request) -> Option<Self> {
         match Self::try_start(program, tag, run) {
             Ok(denials) => Some(denials),
             Err(e) => {
@@ -54,7 +55,7 @@ impl Denials {
         }
     }
 
-    fn try_start(program: &Path, tag: &str, run: &Run) -> io::Result<Self> {
+    fn try_start(program: &Path, tag: &str, run: &Request) -> io::Result<Self> {
         let mut command = Command::new(program);
         command
             .args(["stream", "--style", "compact", "--predicate"])

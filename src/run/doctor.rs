@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 
 use miniserde::{Serialize, json};
 
@@ -16,6 +17,7 @@ use super::attack::{ATTACKS, THROUGH};
 use super::capture;
 use super::leftovers::Temporary;
 use super::probe;
+use super::request::Request;
 use crate::args::{Doctor, Format, Layer};
 use crate::error::{Error, While};
 use crate::parse::settings::{
@@ -81,20 +83,22 @@ const DOING: &str = "making something to attack";
 /// # Errors
 /// The settings are not valid, or there is nowhere to make something to attack.
 pub fn examine(doctor: &Doctor) -> Result<(String, u8), Error> {
-    let settings = probe::settings(doctor.settings.as_deref())?.settings;
+    let loaded = Rc::new(probe::settings(doctor.settings.as_deref())?);
+    let settings = &loaded.settings;
     let bubblewrap = probe::bwrap(settings.bwrap_path.as_deref());
     let bwrap = bubblewrap.as_deref().ok();
-    let host = probe::host(bwrap).doing("looking at the standard streams")?;
+    let request = Request::plain(loaded.clone())?;
+    let host = probe::host(bwrap, &request).doing("looking at the standard streams")?;
     let attacked = match &bubblewrap {
-        Ok(_) => attacked(&settings, &host, &doctor.without)?,
+        Ok(_) => attacked(settings, &host, &doctor.without)?,
         Err(error) => Attacked {
             problem: Some(error.to_string()),
             ..Attacked::default()
         },
     };
-    let guarantees: Vec<Finding> = given(&settings, &host)
+    let guarantees: Vec<Finding> = given(settings, &host)
         .into_iter()
-        .map(|given| finding(given, &settings, &attacked.results))
+        .map(|given| finding(given, settings, &attacked.results))
         .collect();
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let capture = match (&attacked.problem, settings.network.capture) {

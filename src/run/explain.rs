@@ -24,7 +24,9 @@ pub fn explain(asked: &Explain) -> Result<(String, u8), Error> {
     let loaded = probe::settings(asked.settings.as_deref())?;
     let directory = env::current_dir().doing("finding the working directory")?;
     let temporary = Temporary::new(&env::temp_dir()).doing("making a temporary directory")?;
+    let program = env::current_exe().doing("finding this program")?;
     let own = Own {
+        program: &program,
         temporary: temporary.inner(),
         private: temporary.path(),
         bubblewrap: None,

@@ -30,6 +30,8 @@ pub const DIRECTORY: &str = "srt's own directory";
 pub struct Own<'a> {
     /// The command's temporary directory.
     pub temporary: &'a Path,
+    /// The program that plays our own roles.
+    pub program: &'a Path,
     /// A directory that the command must not write, whatever covers it.
     pub private: &'a Path,
     /// The bubblewrap that will run.
@@ -177,10 +179,9 @@ fn kernel_entries() -> io::Result<Vec<Vec<u8>>> {
 
 /// Whoever can write these decides the next run, or what is cleared after this one.
 fn own_files(loaded: &Loaded, own: &Own<'_>, facts: &mut Facts) -> Result<(), Error> {
-    let program = env::current_exe().ok();
     let files = [
         (loaded.looked_for.as_deref(), "the settings file"),
-        (program.as_deref(), "the srt program"),
+        (Some(own.program), "the srt program"),
         (own.bubblewrap, "bubblewrap"),
         (Some(own.private), DIRECTORY),
     ];

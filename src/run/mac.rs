@@ -3,16 +3,18 @@
 //! what lies here.
 
 use std::env;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::bounds::bound;
 use super::facts::{self, Own};
 use super::leftovers::Temporary;
 use super::paths;
-use super::probe::{self, Loaded};
-use super::report::{self, Log};
-use crate::args::{Afterwards, Run, Verbosity};
+use super::probe::Loaded;
+use super::report::Log;
+use super::request::{Hearing, Request};
+use crate::args::{Afterwards, Verbosity};
 use crate::emit::environment::{self, environment_by};
 use crate::emit::seatbelt::{Mac, profile};
 use crate::error::{Error, While};
@@ -39,10 +41,14 @@ pub(super) struct Gate {
 
 /// The settings and the host, as a policy.
 pub(super) struct Prepared {
-    pub(super) loaded: Loaded,
+    pub(super) loaded: Rc<Loaded>,
     pub(super) policy: Policy,
     /// The command's temporary directory.
     temporary: PathBuf,
+    /// The environment that the command's own is made of.
+    caller: Vec<(Vec<u8>, Vec<u8>)>,
+    /// This program, as the command finds it.
+    program: PathBuf,
 }
 
 /// Reads the settings and the host, and decides.
@@ -50,7 +56,7 @@ pub(super) struct Prepared {
 /// # Errors
 /// The settings are not valid or cannot be enforced.
 pub(super) fn prepare(
-    run: &Run,
+    run: &Request,
     temporary: &Temporary,
     log: Option<&Log>,
 ) -> Result<Prepared, Error> {
@@ -65,7 +71,7 @@ pub(super) fn prepare(
         }
         policy.network = policy.network.clone().with_unlisted(Unlisted::Learned);
     }
-    if !report::is_wanted(run) {
+    if run.hearing == Hearing::Nobody {
         policy.observed = Observed::NOTHING;
     }
     if run.verbosity == Verbosity::Debug {
@@ -77,20 +83,21 @@ pub(super) fn prepare(
 }
 
 fn decide(
-    run: &Run,
+    run: &Request,
     private: &Path,
     temporary: &Path,
     log: Option<&Path>,
 ) -> Result<Prepared, Error> {
-    let loaded = probe::settings(run.settings.as_deref())?;
-    let directory = env::current_dir().doing("finding the working directory")?;
+    let loaded = Rc::clone(&run.loaded);
+    let program = run.program()?;
     let own = Own {
+        program: &program,
         temporary,
         private,
         bubblewrap: None,
         hidden: &[(log, "the log")],
     };
-    let facts = facts::facts(&loaded, &directory, &own).map_err(|error| match error {
+    let facts = facts::facts(&loaded, &run.directory, &own).map_err(|error| match error {
         Error::Policy(all) => loaded.problems(all),
         other => other,
     })?;
@@ -99,6 +106,8 @@ fn decide(
         loaded,
         policy,
         temporary: temporary.to_owned(),
+        caller: run.environment.clone(),
+        program,
     })
 }
 
@@ -125,13 +134,10 @@ impl Prepared {
             // Its sockets of both IP versions are not bound to "localhost".
             java: " -Djava.net.preferIPv4Stack=true",
         };
-        let caller = env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec()));
-        let caller: Vec<_> = caller.collect();
-        let program = env::current_exe().unwrap_or_default();
-        let program = program.as_os_str().as_bytes();
+        let program = self.program.as_os_str().as_bytes();
         let rules = &self.loaded.settings.environment;
         let temporary = self.temporary.as_os_str().as_bytes();
-        environment_by(&gate, &caller, temporary, program, rules)
+        environment_by(&gate, &self.caller, temporary, program, rules)
     }
 
     /// What the command's process is given before it becomes `sandbox-exec`.
@@ -149,7 +155,7 @@ impl Prepared {
 ///
 /// # Errors
 /// The settings are not valid, or have no place in a profile.
-pub fn show(run: &Run) -> Result<String, Error> {
+pub fn show(run: &Request) -> Result<String, Error> {
     let base = env::temp_dir().canonicalize();
     let base = base.doing("finding the directory for temporary files")?;
     let private = base.join(format!("srt-{TAG}"));

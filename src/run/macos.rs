@@ -21,15 +21,16 @@ use super::job::Course;
 use super::leftovers::Temporary;
 use super::mac::{self, Gate, Prepared};
 use super::paths::path;
-use super::report::{self, Log, Report, Subject};
+use super::report::{Log, Report, Subject};
+use super::request::{self, Request};
 use super::say::say_patiently;
 use super::warden::Warden;
-use crate::args::Run;
 use crate::error::{Error, While};
 use crate::limits::DRAIN;
 use crate::proxy::conversation::Hop;
 use crate::proxy::secret::Secret;
 use crate::reactor::resolver::HelperProgram;
+use crate::reactor::runs::Run;
 use crate::reactor::{Reactor, Service};
 use crate::sys;
 use crate::sys::caught::Caught;
@@ -39,6 +40,9 @@ use crate::sys::signal::{CHILD, FORWARDED};
 // Numbers of the supervisor's own descriptors in the loop.
 const SIGNALS: u32 = 0;
 const LOG: u32 = 1;
+
+/// The one run of this process.
+const ONLY: Run = Run(0);
 
 /// The system's programs.
 pub struct Tools {
@@ -73,7 +77,7 @@ impl Default for Tools {
 /// # Errors
 /// Settings that are not valid or have no place in a profile, or the system does not let
 /// the run come up: nothing has run.
-pub fn run(run: &Run, tools: &Tools) -> Result<u8, Error> {
+pub fn run(run: &Request, tools: &Tools) -> Result<u8, Error> {
     let mut signals =
         Caught::new(&[&FORWARDED[..], &[CHILD]].concat()).doing("catching signals")?;
     let log = run.log.as_ref().map(Log::open).transpose()?;
@@ -99,9 +103,9 @@ pub fn run(run: &Run, tools: &Tools) -> Result<u8, Error> {
         log,
     };
     let mut report = Report::new(subject, run);
-    let mut denials = match report::is_wanted(run) {
-        true => Denials::start(&tools.log, &gate.tag, run),
-        false => None,
+    let mut denials = match run.hearing {
+        request::Hearing::Somebody => Denials::start(&tools.log, &gate.tag, run),
+        request::Hearing::Nobody => None,
     };
     let mut warden = Warden::start()?;
     let mut command = Command::new(&tools.sandbox_exec);
@@ -139,7 +143,7 @@ pub fn run(run: &Run, tools: &Tools) -> Result<u8, Error> {
         reactor
             .turn(course.next_due(), &mut events)
             .doing("waiting for events")?;
-        for refusal in reactor.take_refusals() {
+        for refusal in reactor.take_refusals(ONLY) {
             report.refused(refusal, None, &mut reactor);
         }
         let heard = events.drain(..).any(|which| which == LOG);
@@ -223,7 +227,7 @@ fn reactor(
             None => Service::Guarded(secret.clone()),
         };
         reactor
-            .listen(listener.into(), service)
+            .listen(ONLY, listener.into(), service)
             .doing("taking the listeners")?;
     }
     Ok(reactor)
@@ -231,16 +235,16 @@ fn reactor(
 
 /// Lets what the command sent before its end reach the other side, for a moment.
 fn drain(reactor: &mut Reactor, report: &mut Report) -> Result<(), Error> {
-    reactor.stop_listening();
+    reactor.stop_listening(ONLY);
     let until = Instant::now() + DRAIN;
     let mut ignored = Vec::new();
     reactor
         .turn(Some(Instant::now()), &mut ignored)
         .doing("draining")?;
-    while reactor.owes_upstream() && Instant::now() < until {
+    while reactor.owes_upstream(ONLY) && Instant::now() < until {
         reactor.turn(Some(until), &mut ignored).doing("draining")?;
     }
-    for refusal in reactor.take_refusals() {
+    for refusal in reactor.take_refusals(ONLY) {
         report.refused(refusal, None, reactor);
     }
     Ok(())

@@ -12,10 +12,12 @@ pub mod capture;
 pub mod check;
 pub mod connect;
 #[cfg(target_os = "linux")]
-mod course;
+pub mod course;
 mod denials;
 #[cfg(target_os = "linux")]
 pub mod doctor;
+#[cfg(target_os = "linux")]
+pub mod engine;
 pub mod explain;
 pub mod facts;
 #[cfg(target_os = "linux")]
@@ -57,6 +59,7 @@ pub mod ready;
 pub mod recheck;
 pub mod removal;
 pub mod report;
+pub mod request;
 pub mod roles;
 pub mod say;
 mod search;

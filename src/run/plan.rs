@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -11,10 +11,11 @@ use super::holds::{Holds, Index};
 use super::launch::{Launch, Listen};
 use super::leftovers::Temporary;
 use super::paths;
-use super::probe::{self, Loaded};
+use super::probe;
 use super::recheck::{self, Check};
-use super::report::{self, Log};
-use crate::args::{Afterwards, Layer, Mode, Run, Verbosity};
+use super::report::Log;
+use super::request::{Hearing, Process, Request};
+use crate::args::{Afterwards, Layer, Mode, Verbosity};
 use crate::emit::landlock::{self, Rules};
 use crate::emit::seccomp::{self, Machine, Signals, Surface};
 use crate::emit::{bwrap, environment};
@@ -55,6 +56,10 @@ pub struct Plan {
     pub log: Option<Log>,
     /// How much is said.
     pub verbosity: Verbosity,
+    /// The program that plays our own roles.
+    pub program: PathBuf,
+    /// Whose process this is.
+    pub process: Process,
 }
 
 /// The machine this program was compiled for, if the filter knows it.
@@ -72,8 +77,8 @@ pub fn machine() -> Option<Machine> {
 ///
 /// # Errors
 /// Settings that are not valid, rules that cannot be enforced, no bubblewrap.
-pub fn make(run: &Run) -> Result<Plan, Error> {
-    let loaded = probe::settings(run.settings.as_deref())?;
+pub fn make(run: &Request) -> Result<Plan, Error> {
+    let loaded = &run.loaded;
     let settings = &loaded.settings;
     // Before the host is read: the log must be there to be kept from the command.
     let log = run.log.as_ref().map(Log::open).transpose()?;
@@ -82,12 +87,11 @@ pub fn make(run: &Run) -> Result<Plan, Error> {
             "this processor architecture has no seccomp filter; x86-64 and aarch64 have".into(),
         ])
     })?;
-    let directory = env::current_dir().doing("finding the working directory")?;
     let bwrap = probe::bwrap(settings.bwrap_path.as_deref())?;
     let temporary = Temporary::new(&env::temp_dir()).doing("making a temporary directory")?;
     let mut tries = 1;
     let decided = loop {
-        match decide(run, &loaded, &directory, &temporary, &bwrap, log.as_ref()) {
+        match decide(run, &temporary, &bwrap, log.as_ref()) {
             // Somebody else is at work there: what holds is what holds now.
             Err(Error::Changed(_)) if tries < PLANS => tries += 1,
             decided => break decided?,
@@ -104,18 +108,13 @@ pub fn make(run: &Run) -> Result<Plan, Error> {
         guarantees,
     } = decided;
     let surface = surface(&policy, landlock.as_ref());
-    let caller: Vec<_> = env::vars_os()
-        .map(|(k, v)| (k.into_vec(), v.into_vec()))
-        .collect();
+    let program = run.program()?;
     let launch = Launch {
         argv: run.argv.iter().map(|a| a.as_bytes().to_vec()).collect(),
         environment: environment::environment(
-            &caller,
+            &run.environment,
             temporary.inner().as_os_str().as_bytes(),
-            env::current_exe()
-                .unwrap_or_default()
-                .as_os_str()
-                .as_bytes(),
+            program.as_os_str().as_bytes(),
             &settings.environment,
         ),
         ports: policy.ports.host.clone(),
@@ -127,7 +126,7 @@ pub fn make(run: &Run) -> Result<Plan, Error> {
         landlock,
         limits: policy.limits.resources.clone(),
         wall: policy.limits.wall_seconds.unwrap_or(0),
-        closed: sys::streams::closed(),
+        closed: run.closed(),
         pipe: sys::streams::broken_pipe(),
         checks: [checks, pins.clone()].concat(),
     };
@@ -141,10 +140,12 @@ pub fn make(run: &Run) -> Result<Plan, Error> {
         temporary,
         abi,
         guarantees,
-        settings: loaded.text,
-        ignored: loaded.settings.ignored,
+        settings: loaded.text.clone(),
+        ignored: settings.ignored.clone(),
         log,
         verbosity: run.verbosity,
+        program: run.program.clone(),
+        process: run.process,
     })
 }
 
@@ -163,8 +164,8 @@ fn listen(machine: Machine, surface: &Surface) -> Listen {
 
 /// What the command line changes in a policy: only what is told of it, but for a run that
 /// is to learn.
-fn told(policy: &mut Policy, run: &Run) {
-    if !report::is_wanted(run) || run.without.contains(&Layer::Seccomp) {
+fn told(policy: &mut Policy, run: &Request) {
+    if run.hearing == Hearing::Nobody || run.without.contains(&Layer::Seccomp) {
         policy.observed = Observed::NOTHING;
     }
     let paths = run.afterwards != Afterwards::Nothing;
@@ -206,20 +207,21 @@ struct Decided {
 }
 
 fn decide(
-    run: &Run,
-    loaded: &Loaded,
-    directory: &Path,
+    run: &Request,
     temporary: &Temporary,
     bwrap: &Path,
     log: Option<&Log>,
 ) -> Result<Decided, Error> {
+    let (loaded, directory) = (&run.loaded, run.directory.as_path());
     // Whoever needs no placeholder needs no index; but where there is one, it is hidden,
     // and stays for the run: a record keeps it.
     let (mut holds, refused) = match Index::open() {
         Ok(index) => (Some(index.enter(temporary.mark())?), None),
         Err(error) => (None, Some(error)),
     };
+    let program = run.program()?;
     let own = Own {
+        program: &program,
         temporary: temporary.inner(),
         private: temporary.path(),
         bubblewrap: Some(bwrap),
@@ -233,7 +235,7 @@ fn decide(
         Error::Policy(all) => problems(all),
         other => other,
     })?;
-    facts.host = probe::host(Some(bwrap)).doing("looking at the standard streams")?;
+    facts.host = probe::host(Some(bwrap), run).doing("looking at the standard streams")?;
     if run.without.contains(&Layer::Landlock) {
         facts.host.landlock = 0;
     }

@@ -5,10 +5,14 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
 #[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd;
+#[cfg(target_os = "linux")]
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+#[cfg(target_os = "linux")]
+use super::request::Request;
 use crate::emit::cures::Situation;
 use crate::error::Error;
 use crate::limits::SETTINGS_BYTES;
@@ -97,15 +101,19 @@ pub fn settings(named: Option<&OsStr>) -> Result<Loaded, Error> {
 /// # Errors
 /// A standard stream cannot be looked at.
 #[cfg(target_os = "linux")]
-pub fn host(bwrap: Option<&Path>) -> io::Result<Host> {
-    let closed = sys::streams::closed();
+pub fn host(bwrap: Option<&Path>, run: &Request) -> io::Result<Host> {
+    let closed = run.closed();
     let mut streams = Vec::new();
     for number in (0..3).filter(|number| !closed.contains(number)) {
-        match sys::given::look_at(number)? {
+        let Some(stream) = run.stream(number.unsigned_abs() as usize) else {
+            continue;
+        };
+        let stream = stream.as_raw_fd();
+        match sys::given::look_at(stream)? {
             (Leads::OpenSocket, _) => streams.push((number, Stream::OpenSocket)),
             (Leads::Directory, _) => streams.push((number, Stream::Directory)),
-            (Leads::File, Opened::ReadOnly) if sys::given::may_write_again(number)? => {
-                let path = fs::read_link(format!("/proc/self/fd/{number}"))?;
+            (Leads::File, Opened::ReadOnly) if sys::given::may_write_again(stream)? => {
+                let path = fs::read_link(format!("/proc/self/fd/{stream}"))?;
                 streams.push((number, Stream::Rewritable(path.into_os_string().into_vec())));
             }
             _ => {}

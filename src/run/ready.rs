@@ -13,6 +13,7 @@ use super::launch::Launch;
 use super::paths::{path, shown};
 use super::plan::Plan;
 use super::recheck::{self, Check, Denies};
+use super::request::Process;
 use super::say::say;
 use crate::args::Verbosity;
 use crate::error::{Error, While};
@@ -20,13 +21,13 @@ use crate::policy::capture::Need;
 use crate::policy::files::{FRESH, covers};
 use crate::policy::ports::Ports;
 use crate::proxy::conversation::Hop;
+use crate::reactor::runs::Run;
 use crate::reactor::{Reactor, Service};
 use crate::sys;
 use crate::sys::process::Orphaned;
 
 /// What there is to do.
-pub struct Ready<'a> {
-    plan: &'a Plan,
+pub struct Ready {
     /// What is to be covered again if somebody outside replaces it.
     places: Vec<Check>,
     guard: Option<Child>,
@@ -69,13 +70,16 @@ fn guarded(launch: &Launch, pins: &[Check]) -> Vec<Check> {
     launch.checks.iter().filter(denied).cloned().collect()
 }
 
-impl<'a> Ready<'a> {
+impl Ready {
     /// For this plan.
-    pub fn new(plan: &'a Plan, published: Vec<(u16, OwnedFd)>) -> Self {
+    pub fn new(plan: &Plan, published: Vec<(u16, OwnedFd)>) -> Self {
         // Early: it takes about as long to come up as the sandbox does.
-        let capture = plan.policy.capture.is_wanted().then(Helper::start);
+        let capture = plan
+            .policy
+            .capture
+            .is_wanted()
+            .then(|| Helper::start(&plan.program));
         Self {
-            plan,
             capture: match capture {
                 None => Capturing::No,
                 Some(Ok(helper)) => Capturing::By(helper),
@@ -93,63 +97,72 @@ impl<'a> Ready<'a> {
     ///
     /// # Errors
     /// The command must not start.
-    pub fn make(&mut self, mut passed: Vec<OwnedFd>, reactor: &mut Reactor) -> Result<(), Error> {
+    pub fn make(
+        &mut self,
+        plan: &Plan,
+        run: Run,
+        mut passed: Vec<OwnedFd>,
+        reactor: &mut Reactor,
+    ) -> Result<(), Error> {
         let lost = || Error::Stage("the sandbox's sockets did not arrive".into());
         let mounts = passed.pop().ok_or_else(lost)?;
         let network = passed.pop().ok_or_else(lost)?;
-        if passed.len() != 2 + self.plan.policy.ports.host.len() {
+        if passed.len() != 2 + plan.policy.ports.host.len() {
             return Err(lost());
         }
         // While it works, so do we.
         let capture = std::mem::replace(&mut self.capture, Capturing::No);
         let capture = match capture {
-            Capturing::By(helper) => match helper.begin(network.as_fd(), &self.plan.policy.capture)
-            {
+            Capturing::By(helper) => match helper.begin(network.as_fd(), &plan.policy.capture) {
                 Ok(()) => Capturing::By(helper),
                 Err(error) => Capturing::Failed(error),
             },
             other => other,
         };
-        recheck::outside(&self.plan.launch.checks).map_err(Error::Changed)?;
-        if self.needs_guard() {
-            self.guard(&mounts)?;
+        recheck::outside(&plan.launch.checks).map_err(Error::Changed)?;
+        if self.needs_guard(plan) {
+            self.guard(plan, &mounts)?;
         }
         let proxy = |external: Option<u16>| match external {
             Some(port) => Service::Forward(Hop::Loopback(port)),
             None => Service::Proxy,
         };
         let own = [
-            self.plan.policy.ports.external_http,
-            self.plan.policy.ports.external_socks,
+            plan.policy.ports.external_http,
+            plan.policy.ports.external_socks,
         ]
         .map(proxy);
-        let host = self.plan.policy.ports.host.iter();
+        let host = plan.policy.ports.host.iter();
         let host = host.map(|port| Service::Forward(Hop::Loopback(*port)));
         let inside = passed.into_iter().zip(own.into_iter().chain(host));
         let published = self.published.drain(..);
         let published = published.map(|(port, fd)| (fd, Service::Forward(Hop::Inside(port))));
         for (listener, service) in inside.chain(published) {
             reactor
-                .listen(listener, service)
+                .listen(run, listener, service)
                 .doing("taking the sandbox's listeners")?;
         }
         let captured = match capture {
             Capturing::No => Ok(()),
-            Capturing::By(helper) => helper.finish(reactor),
+            Capturing::By(helper) => helper.finish(run, reactor),
             Capturing::Failed(error) => Err(error),
         };
         if let Err(error) = captured {
-            self.do_without_capture(&error)?;
+            Self::do_without_capture(plan, &error)?;
         }
-        harden(self.plan)
+        match plan.process {
+            Process::Own => harden(plan),
+            // A guest changes nothing of the process it is in.
+            Process::Guest => Ok(()),
+        }
     }
 
     /// Capture could not be set up.
-    fn do_without_capture(&self, error: &io::Error) -> Result<(), Error> {
-        if self.plan.policy.capture.need == Need::Required {
+    fn do_without_capture(plan: &Plan, error: &io::Error) -> Result<(), Error> {
+        if plan.policy.capture.need == Need::Required {
             return Err(Error::Policy(vec![format!("{CANNOT}{error}")]));
         }
-        if self.plan.verbosity == Verbosity::Debug {
+        if plan.verbosity == Verbosity::Debug {
             say(&format!(
                 "capture cannot be set up on this host: {error}: programs that know no proxy reach nothing"
             ));
@@ -159,19 +172,19 @@ impl<'a> Ready<'a> {
 
     /// Whether there is something that others have a reason to replace: the index is not,
     /// whose place a record of ours keeps.
-    fn needs_guard(&self) -> bool {
-        let index = self.plan.holds.as_ref().map(Holds::index);
+    fn needs_guard(&self, plan: &Plan) -> bool {
+        let index = plan.holds.as_ref().map(Holds::index);
         let mut places = self.places.iter();
-        !self.plan.pins.is_empty() || places.any(|check| Some(path(&check.path)) != index)
+        !plan.pins.is_empty() || places.any(|check| Some(path(&check.path)) != index)
     }
 
     /// Starts the guard, and waits until it stands.
-    fn guard(&mut self, mounts: &OwnedFd) -> Result<(), Error> {
+    fn guard(&mut self, plan: &Plan, mounts: &OwnedFd) -> Result<(), Error> {
         const DOING: &str = "starting the guard of the mounts";
         let number = |fd: &OwnedFd| fd.as_raw_fd().to_string();
-        let links = guard::request(&self.plan.pins).doing(DOING)?;
+        let links = guard::request(&plan.pins).doing(DOING)?;
         let places = guard::request(&self.places).doing(DOING)?;
-        let mut helper = Command::new("/proc/self/exe");
+        let mut helper = Command::new(&plan.program);
         helper
             .args(["--stage", "guard"])
             .args([number(mounts), number(&links), number(&places)])
@@ -192,7 +205,7 @@ impl<'a> Ready<'a> {
         if said == guard::READY {
             return Ok(());
         }
-        if self.plan.pins.is_empty() {
+        if plan.pins.is_empty() {
             // The rules hold for the command; it is others that are not watched.
             say(&format!(
                 "this host does not let the mounts be guarded ({said}): what somebody outside \
@@ -202,12 +215,12 @@ impl<'a> Ready<'a> {
         }
         Err(Error::Stage(format!(
             "{}: this symbolic link cannot be held in place on this host: {said}",
-            shown(&self.plan.pins[0].path)
+            shown(&plan.pins[0].path)
         )))
     }
 }
 
-impl Drop for Ready<'_> {
+impl Drop for Ready {
     fn drop(&mut self) {
         if let Some(guard) = &mut self.guard {
             // It has nothing to end in order; its own end takes the kernel a while, for

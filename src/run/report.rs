@@ -11,8 +11,9 @@ use std::time::SystemTime;
 
 use super::paths::path;
 use super::probe::home;
+use super::request::Request;
 use super::say::say_patiently;
-use crate::args::{Afterwards, LogTo, Run, Verbosity};
+use crate::args::{Afterwards, LogTo, Verbosity};
 use crate::error::Error;
 use crate::limits::LOG_LINES;
 use crate::parse::json::{self, Node};
@@ -108,6 +109,20 @@ pub struct Subject<'a> {
     pub log: Option<Log>,
 }
 
+#[cfg(target_os = "linux")]
+impl<'a> Subject<'a> {
+    /// What a plan is about.
+    pub fn of(plan: &'a mut super::plan::Plan) -> Self {
+        Self {
+            log: plan.log.take(),
+            run: plan.temporary.run(),
+            settings: &plan.settings,
+            ignored: &plan.ignored,
+            guarantees: &plan.guarantees,
+        }
+    }
+}
+
 /// The refusals of a run.
 pub struct Report {
     store: Store,
@@ -125,17 +140,9 @@ fn now() -> u64 {
     since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Whether anybody would hear of what an observer sees.
-pub fn is_wanted(run: &Run) -> bool {
-    run.log.is_some()
-        || run.afterwards != Afterwards::Nothing
-        || run.verbosity == Verbosity::Debug
-        || io::stderr().is_terminal()
-}
-
 impl Report {
     /// Begins the report of a run, and its log.
-    pub fn new(subject: Subject<'_>, run: &Run) -> Self {
+    pub fn new(subject: Subject<'_>, run: &Request) -> Self {
         let word = |word: &OsString| word.to_string_lossy().into_owned();
         let command: Vec<String> = run.argv.iter().map(word).collect();
         let mut report = Self {

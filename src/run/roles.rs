@@ -1,5 +1,6 @@
 //! Which roles there are on this system, and who plays them.
 
+use super::request::Request;
 #[cfg(target_os = "linux")]
 use super::{attack, capture, doctor, guard, inner, linux, observe, plan};
 use super::{connect, lookup, mac, macos, warden};
@@ -68,16 +69,17 @@ pub fn stage(stage: Stage) -> Result<u8, Error> {
 /// Nothing has run; or the loop broke, and the command's end is not known.
 #[cfg(target_os = "linux")]
 pub fn start(run: &Run) -> Result<u8, Error> {
+    let request = Request::of(run)?;
     if let Some(tools) = &run.tools {
-        return macos::run(run, &macos::Tools::of(tools));
+        return macos::run(&request, &macos::Tools::of(tools));
     }
-    let plan = plan::make(run)?;
+    let plan = plan::make(&request)?;
     if run.verbosity == Verbosity::Debug {
         for note in &plan.policy.notes {
             super::say::say_patiently(note);
         }
     }
-    linux::run(plan, run)
+    linux::run(plan, &request)
 }
 
 /// Runs the command; gives its exit status.
@@ -87,7 +89,7 @@ pub fn start(run: &Run) -> Result<u8, Error> {
 #[cfg(not(target_os = "linux"))]
 pub fn start(run: &Run) -> Result<u8, Error> {
     let tools = run.tools.as_ref().map(macos::Tools::of);
-    macos::run(run, &tools.unwrap_or_default())
+    macos::run(&Request::of(run)?, &tools.unwrap_or_default())
 }
 
 /// What would be run on this platform.
@@ -96,11 +98,12 @@ pub fn start(run: &Run) -> Result<u8, Error> {
 /// The settings are not valid or cannot be enforced there; or the plan for Linux is asked
 /// for elsewhere, which rests on what only Linux can tell.
 pub fn show(run: &Run, platform: Option<Platform>) -> Result<String, Error> {
+    let request = Request::of(run)?;
     match platform.unwrap_or(HERE) {
-        Platform::MacOs => mac::show(run),
+        Platform::MacOs => mac::show(&request),
         #[cfg(target_os = "linux")]
         Platform::Linux => {
-            let plan = plan::make(run)?;
+            let plan = plan::make(&request)?;
             if run.verbosity == Verbosity::Debug {
                 for note in &plan.policy.notes {
                     super::say::say_patiently(note);

@@ -12,15 +12,11 @@ use super::report::Report;
 use super::witness::{Heard, Witness};
 use crate::error::{Error, While};
 use crate::limits::{HEARD_PER_TURN, OBSERVER_END};
+use crate::reactor::runs::Run;
 use crate::reactor::token::Slot;
 use crate::reactor::{Reactor, Refusal};
 use crate::sys;
 use crate::violation::Process;
-
-/// The number of the observer's socket in the loop.
-pub const OBSERVER: u32 = 3;
-/// The number of the listener, once the observer is gone.
-pub const CALLS: u32 = 4;
 
 /// Whether the observer has been lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +29,18 @@ enum Lost {
     Replaced,
 }
 
+/// Numbers in the loop.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbers {
+    /// Of the observer's socket.
+    pub observer: u32,
+    /// Of the listener, once the observer is gone.
+    pub calls: u32,
+}
+
 /// The observer, if there is one, and what waits for it.
 pub struct Watching {
+    numbers: Numbers,
     witness: Option<Witness>,
     /// Refusals whose owner was asked for.
     waiting: Vec<Refusal>,
@@ -48,15 +54,22 @@ impl Watching {
     ///
     /// # Errors
     /// The kernel gives no process or descriptor.
-    pub fn start(plan: &Plan, started: &Started, reactor: &mut Reactor) -> Result<Self, Error> {
+    pub fn start(
+        plan: &Plan,
+        started: &Started,
+        numbers: Numbers,
+        reactor: &mut Reactor,
+    ) -> Result<Self, Error> {
         const DOING: &str = "starting the observer";
         let mut witness = None;
         if plan.launch.listen != Listen::No {
-            let one = Witness::start(&plan.policy, started.child.id()).doing(DOING)?;
-            reactor.watch(one.socket(), OBSERVER).doing(DOING)?;
+            let one =
+                Witness::start(&plan.program, &plan.policy, started.child.id()).doing(DOING)?;
+            reactor.watch(one.socket(), numbers.observer).doing(DOING)?;
             witness = Some(one);
         }
         Ok(Self {
+            numbers,
             witness,
             waiting: Vec::new(),
             lost: Lost::No,
@@ -148,7 +161,7 @@ impl Watching {
         }
         // It may have been gone before there was a listener.
         if let (Lost::Told, Some(listener)) = (self.lost, witness.listener()) {
-            reactor.watch(listener, CALLS).doing(DOING)?;
+            reactor.watch(listener, self.numbers.calls).doing(DOING)?;
             witness.answer_what_was_left().doing(DOING)?;
             self.lost = Lost::Replaced;
         }
@@ -173,8 +186,8 @@ impl Watching {
 
     /// Takes in what the proxy has refused since, and lets those have their answer who
     /// have waited long enough.
-    pub fn refusals(&mut self, reactor: &mut Reactor, report: &mut Report) {
-        for refusal in reactor.take_refusals() {
+    pub fn refusals(&mut self, run: Run, reactor: &mut Reactor, report: &mut Report) {
+        for refusal in reactor.take_refusals(run) {
             let asked = match (&mut self.witness, refusal.client) {
                 (Some(witness), Some(ports)) => witness.ask(refusal.slot, ports),
                 _ => false,
@@ -185,7 +198,7 @@ impl Watching {
                 report.refused(refusal, None, reactor);
             }
         }
-        for (name, reason) in reactor.take_unnamed() {
+        for (name, reason) in reactor.take_unnamed(run) {
             report.name(name, &reason);
         }
         let overdue = self.witness.as_mut().map(Witness::overdue);
@@ -207,8 +220,8 @@ impl Watching {
     }
 
     /// The run is over: hears the observer to its end, and tells what is left.
-    pub fn end(&mut self, reactor: &mut Reactor, report: &mut Report) {
-        self.refusals(reactor, report);
+    pub fn end(&mut self, run: Run, reactor: &mut Reactor, report: &mut Report) {
+        self.refusals(run, reactor, report);
         if let Some(witness) = &self.witness {
             witness.finish();
         }

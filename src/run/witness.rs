@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -131,13 +132,13 @@ impl Witness {
     ///
     /// # Errors
     /// The kernel gives no process or descriptor.
-    pub fn start(policy: &Policy, bubblewrap: u32) -> io::Result<Self> {
+    pub fn start(program: &Path, policy: &Policy, bubblewrap: u32) -> io::Result<Self> {
         let (socket, theirs) = sys::fd::packet_pair()?;
         sys::fd::set_nonblocking(socket.as_fd())?;
         let sight = sys::fd::memfd(c"srt-sight", &Sight::encode(policy))?;
         let page = shared::page()?;
         let board = Board::map(page.as_fd())?;
-        let mut helper = Command::new("/proc/self/exe");
+        let mut helper = Command::new(program);
         helper
             .args(["--stage", "observe"])
             .args([&theirs, &sight, &page].map(|fd| fd.as_raw_fd().to_string()))

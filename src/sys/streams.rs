@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::mem::zeroed;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
@@ -69,6 +69,19 @@ pub fn broken_pipe() -> BrokenPipe {
     } else {
         BrokenPipe::Fails
     }
+}
+
+/// One of this process's own standard streams; those that were closed are open on
+/// /dev/null, by Rust's runtime.
+pub fn standard(number: usize) -> BorrowedFd<'static> {
+    let number = match number {
+        0 => libc::STDIN_FILENO,
+        1 => libc::STDOUT_FILENO,
+        _ => libc::STDERR_FILENO,
+    };
+    // SAFETY: nobody closes a standard stream of this process but the child's side of a
+    // fork.
+    unsafe { BorrowedFd::borrow_raw(number) }
 }
 
 /// Closes a standard stream.
