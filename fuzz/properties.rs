@@ -12,7 +12,9 @@ use sandbox_runtime::parse::host::{self, List};
 use sandbox_runtime::parse::http::request_head;
 use sandbox_runtime::parse::response::response_head;
 use sandbox_runtime::parse::settings;
-use sandbox_runtime::parse::{dns, gitlink, holds, json, proxy_url, socks, tls, unified_log};
+use sandbox_runtime::parse::{
+    dns, gitlink, holds, hosts, json, proxy_url, socks, tls, unified_log,
+};
 use sandbox_runtime::policy::compare::more;
 use sandbox_runtime::policy::lint::{Around, lint};
 use sandbox_runtime::policy::network::Network;
@@ -243,6 +245,16 @@ pub fn dns(input: &[u8]) {
             ),
         }
     }
+}
+
+/// The hosts file: what is read of it is read again from what it says.
+pub fn hosts(input: &[u8]) {
+    let found: Vec<_> = hosts::hosts(input).collect();
+    let lines = found
+        .iter()
+        .map(|(ip, name)| format!("{ip}\t{name} # {name}\n"));
+    let again: Vec<_> = hosts::hosts(lines.collect::<String>().as_bytes()).collect();
+    assert_eq!(found, again);
 }
 
 /// Response heads.

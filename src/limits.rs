@@ -115,6 +115,10 @@ pub const QUESTIONS_PER_TURN: usize = 64;
 /// asks for some dozens; a wildcard rule lets a command ask for any number.
 pub const CAPTURED_NAMES: u32 = 8192;
 
+/// Most bytes read of the hosts file. Lists of what is not to be reached, which hold tens
+/// of thousands of names, are longer, and begin with the names that matter.
+pub const HOSTS_BYTES: u64 = 256 * 1024;
+
 /// Most ports that capture listens on: each takes a descriptor.
 pub const CAPTURED_PORTS: usize = 256;
 

@@ -31,6 +31,7 @@ fn every_corpus_holds_its_properties() {
     replay("args", properties::args);
     replay("tls", properties::tls);
     replay("dns", properties::dns);
+    replay("hosts", properties::hosts);
     replay("response", properties::response);
     replay("proxy_url", properties::proxy_url);
     replay("glob", properties::glob);

@@ -5,9 +5,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use sandbox_runtime::limits::{CAPTURED_NAMES, QUESTION_BYTES};
 use sandbox_runtime::parse::Status;
 use sandbox_runtime::parse::dns::{A, AAAA, ANY, DnsError, framed, question};
-use sandbox_runtime::parse::host::{Host, Name, host};
+use sandbox_runtime::parse::host::{Host, Name, authority, host};
+use sandbox_runtime::parse::hosts::hosts;
 use sandbox_runtime::parse::settings::settings;
-use sandbox_runtime::policy::network::{Network, Reason, Unlisted};
+use sandbox_runtime::policy::network::{Network, Reason, Unlisted, Verdict};
 use sandbox_runtime::policy::route::Routes;
 use sandbox_runtime::proxy::names::{Meant, Names};
 use sandbox_runtime::proxy::responder::{Answered, answer};
@@ -142,6 +143,37 @@ fn what_no_port_allows_is_no_name_of_the_policy() {
     let learning = network(r#""deniedDomains": ["d.example"]"#).with_unlisted(Unlisted::Learned);
     assert_eq!(learning.may_allow(&name("any.example")), Ok(()));
     assert!(learning.may_allow(&name("d.example")).is_err());
+}
+
+#[test]
+fn an_address_is_what_the_hosts_file_calls_it_and_no_rule_speaks_of() {
+    let file = b"10.0.0.5 a.corp b.corp # c.corp\n# 10.0.0.6 a.corp\n10.0.0.7 d.corp\n\
+                 ::ffff:10.0.0.8\ta.corp\nx a.corp\n10.0.0.9 a.corp\n";
+    let network = network(
+        r#""allowedDomains": ["a.corp:80", "c.corp", "d.corp"], "deniedDomains": ["d.corp:22", "10.0.0.9"]"#,
+    )
+    .with_hosts(&hosts(file).collect::<Vec<_>>());
+    let decided = |text: &str| {
+        let target = authority(text.as_bytes()).unwrap();
+        assert!(
+            matches!(network.decide(&target), Verdict::Deny(_)),
+            "{text}"
+        );
+        matches!(network.decide_connected(&target), Verdict::Allow { .. })
+    };
+    for (target, allowed) in [
+        ("10.0.0.5:80", true),
+        ("10.0.0.5:443", false),
+        ("10.0.0.6:80", false),
+        ("10.0.0.7:443", true),
+        ("10.0.0.7:22", false),
+        ("10.0.0.8:80", true),
+        ("[::ffff:10.0.0.8]:80", true),
+        ("10.0.0.9:80", false),
+        ("10.0.0.1:80", false),
+    ] {
+        assert_eq!(decided(target), allowed, "{target}");
+    }
 }
 
 #[test]

@@ -767,7 +767,8 @@ fn pitfall_13_closed_standard_streams_let_nothing_of_srt_in() {
 #[test]
 fn a_direct_connection_fails_at_once_where_none_is_captured() {
     let scratch = Scratch::new();
-    let policy = r#"{"network": {"capture": false, "allowedDomains": ["192.0.2.1", "[2001:db8::1]"]}}"#;
+    let policy =
+        r#"{"network": {"capture": false, "allowedDomains": ["192.0.2.1", "[2001:db8::1]"]}}"#;
     let probe = r"
 import errno, socket
 for family, address in (socket.AF_INET, '192.0.2.1'), (socket.AF_INET6, '2001:db8::1'):

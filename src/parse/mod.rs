@@ -22,6 +22,7 @@ pub mod gitlink;
 pub mod glob;
 pub mod holds;
 pub mod host;
+pub mod hosts;
 pub mod http;
 pub mod json;
 pub mod mac;

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::files::{Kind, Placeholder, Rule};
 use super::route::ProxyVariables;
 use crate::parse::glob::Glob;
+use crate::parse::host::Name;
 
 /// What the host was found to be, read once before the policy is made.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +41,8 @@ pub struct Facts {
     pub temporary: Vec<u8>,
     /// Addresses of this host's interfaces.
     pub own_addresses: Vec<IpAddr>,
+    /// Names that have an address by the hosts file.
+    pub hosts: Vec<(IpAddr, Name)>,
     /// What the environment says of a parent proxy.
     pub proxies: ProxyVariables,
     /// The kernel and the caller.

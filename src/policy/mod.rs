@@ -247,7 +247,8 @@ impl Policy {
             made_links,
             kernel: facts.kernel.clone(),
             files,
-            network: Network::new(&settings.network, &facts.own_addresses, routes),
+            network: Network::new(&settings.network, &facts.own_addresses, routes)
+                .with_hosts(&facts.hosts),
             ports: Ports::new(&settings.network, &mut notes)?,
             capture: Capture::new(&settings.network, &mut notes)?,
             unix_sockets: settings.network.unix_sockets,

@@ -178,6 +178,8 @@ pub struct Network {
     routes: Routes,
     allow_list: AllowList,
     unlisted: Unlisted,
+    /// Names that the policy could allow, by the address that the hosts file gives them.
+    hosts: HashMap<IpAddr, Vec<Name>>,
 }
 
 /// What is done with a destination of which no rule says anything.
@@ -206,7 +208,19 @@ impl Network {
             routes,
             allow_list: settings.allow_list,
             unlisted: Unlisted::Refused,
+            hosts: HashMap::new(),
         }
+    }
+
+    /// The same policy where these names have an address without being asked for.
+    #[must_use]
+    pub fn with_hosts(mut self, hosts: &[(IpAddr, Name)]) -> Self {
+        for (ip, name) in hosts {
+            if self.may_allow(name).is_ok() {
+                self.hosts.entry(*ip).or_default().push(name.clone());
+            }
+        }
+        self
     }
 
     /// The same policy, but for what no rule speaks of; of a strict allow list, the very
@@ -286,6 +300,26 @@ impl Network {
                 }
             }
         }
+    }
+
+    /// Whether the command may reach `target` by connecting to it: as above, and an address
+    /// of which no rule speaks also under a name that the hosts file gives it.
+    pub fn decide_connected(&self, target: &Target) -> Verdict {
+        let verdict = self.decide(target);
+        let (Host::Address(ip), Verdict::Learn(_) | Verdict::Deny(Reason::NotListed { .. })) =
+            (&target.host, &verdict)
+        else {
+            return verdict;
+        };
+        let named = self.hosts.get(ip).into_iter().flatten();
+        let mut verdicts = named.map(|name| {
+            self.decide(&Target {
+                host: Host::Name(name.clone()),
+                port: target.port,
+            })
+        });
+        let allows = |verdict: &Verdict| matches!(verdict, Verdict::Allow { .. });
+        verdicts.find(allows).unwrap_or(verdict)
     }
 
     /// Whether a rule could allow `name` on any port at all: whether asking for it is more

@@ -140,7 +140,10 @@ impl Conversation {
         network: &Network,
         actions: &mut Vec<Action>,
     ) {
-        let verdict = network.decide(&target);
+        let verdict = match dialect {
+            Dialect::Captured => network.decide_connected(&target),
+            Dialect::Connect | Dialect::Socks | Dialect::Absolute(..) => network.decide(&target),
+        };
         if let Verdict::Learn(reason) = &verdict {
             actions.push(Action::Learned {
                 target: target.clone(),

@@ -3,8 +3,9 @@
 
 use std::collections::HashSet;
 use std::env;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::net::IpAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -15,7 +16,10 @@ use super::probe::{Loaded, home};
 use super::tasks::{Finds, Tasks, Wanted};
 use super::walk::Walk;
 use crate::error::{Error, While};
+use crate::limits::HOSTS_BYTES;
+use crate::parse;
 use crate::parse::glob::{Glob, PathPattern};
+use crate::parse::host::Name;
 use crate::parse::settings::PathRule;
 use crate::policy::files::{FRESH, Kind, Rule, covers, join};
 use crate::policy::protected::Names;
@@ -40,6 +44,18 @@ pub struct Own<'a> {
     pub hidden: &'a [(Option<&'a Path>, &'static str)],
 }
 
+/// Names that have an address by the hosts file. None where it cannot be read: nothing rests
+/// on them but what is allowed more.
+fn hosts() -> Vec<(IpAddr, Name)> {
+    let mut content = Vec::new();
+    let read =
+        File::open("/etc/hosts").map(|file| file.take(HOSTS_BYTES).read_to_end(&mut content));
+    match read {
+        Ok(Ok(_)) => parse::hosts::hosts(&content).collect(),
+        Ok(Err(_)) | Err(_) => Vec::new(),
+    }
+}
+
 /// Everything about the host that the policy rests on.
 ///
 /// # Errors
@@ -52,6 +68,7 @@ pub fn facts(loaded: &Loaded, directory: &Path, own: &Own<'_>) -> Result<Facts, 
         directory: directory.as_os_str().as_bytes().to_vec(),
         temporary: own.temporary.as_os_str().as_bytes().to_vec(),
         proxies: proxies(),
+        hosts: hosts(),
         own_addresses: sys::host::own_addresses().doing("reading this host's addresses")?,
         ..Facts::default()
     };
