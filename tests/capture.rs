@@ -474,6 +474,32 @@ fn a_search_domain_is_added_and_judged() {
 }
 
 #[test]
+fn a_run_that_suggests_hears_of_programs_that_know_no_proxy() {
+    let Some(lab) = Lab::new("suggestions") else {
+        return;
+    };
+    let ask = |options: &[&str]| {
+        let script = format!("{UNSET} {CURL} http://web.known.test/ https://10.77.0.2/");
+        let json = r#"{"filesystem": {"allowWrite": ["@"]}}"#;
+        lab.shell_as(Who::Nobody, json, &script, options, &[])
+    };
+    let out = ask(&["--suggest"]);
+    let said = text(&out.stderr);
+    let wanted = r#"suggest: {"network":{"allowedDomains":["web.known.test","10.77.0.2:443"]}}"#;
+    assert!(said.contains(wanted), "{said}");
+    let out = ask(&["--learn"]);
+    let said = text(&out.stderr);
+    assert!(
+        text(&out.stdout).starts_with("the page of web.known.test\n"),
+        "{said}"
+    );
+    assert!(
+        said.contains(r#""allowedDomains":["web.known.test:80","10.77.0.2:443"]"#),
+        "{said}"
+    );
+}
+
+#[test]
 fn capture_is_left_out_where_the_settings_say_so() {
     let Some(lab) = Lab::new("no capture") else {
         return;

@@ -2,12 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use sandbox_runtime::limits::{CAPTURED_NAMES, QUESTION_BYTES};
+use sandbox_runtime::limits::{CAPTURED_NAMES, CAPTURED_PORTS, QUESTION_BYTES};
 use sandbox_runtime::parse::Status;
 use sandbox_runtime::parse::dns::{A, AAAA, ANY, DnsError, framed, question};
 use sandbox_runtime::parse::host::{Host, Name, authority, host};
 use sandbox_runtime::parse::hosts::hosts;
-use sandbox_runtime::parse::settings::settings;
+use sandbox_runtime::parse::settings::{NetworkSettings, settings};
+use sandbox_runtime::policy::capture::{Capture, Need};
 use sandbox_runtime::policy::network::{Network, Reason, Unlisted, Verdict};
 use sandbox_runtime::policy::route::Routes;
 use sandbox_runtime::proxy::names::{Meant, Names};
@@ -306,4 +307,49 @@ fn a_frame_is_taken_whole_or_refused_by_its_length() {
     let whole = framed(b"\0\x0c0123456789ab\0\x0c");
     let value = &b"0123456789ab"[..];
     assert_eq!(whole, Ok(Status::Complete { value, used: 14 }));
+}
+
+#[test]
+fn capture_listens_on_the_ports_that_the_rules_name() {
+    let capture = |lists: &str| {
+        let text = format!(r#"{{"network": {{{lists}}}}}"#);
+        let mut notes = Vec::new();
+        let made = Capture::new(&settings(text.as_bytes()).unwrap().network, &mut notes);
+        made.map(|capture| (capture.need, capture.ports))
+    };
+    let usual = vec![22, 80, 443, 8080, 8443];
+    assert_eq!(capture(""), Ok((Need::Hearing, vec![])));
+    let bare = r#""allowedDomains": ["a.test"]"#;
+    assert_eq!(capture(bare), Ok((Need::Wanted, usual.clone())));
+    let ports = r#""allowedDomains": ["a.test:5432", "b.test:53", "b.test:5432"], "capturePorts": [9000, 22], "capture": true"#;
+    assert_eq!(capture(ports), Ok((Need::Required, vec![22, 5432, 9000])));
+    let off = capture(&format!(r#"{bare}, "capture": false"#)).unwrap().0;
+    assert_eq!(off, Need::None("network.capture is false"));
+    let past = capture(&format!(r#"{bare}, "socksProxyPort": 9"#))
+        .unwrap()
+        .0;
+    assert!(matches!(past, Need::None(_)));
+    assert!(capture(r#""capture": true, "httpProxyPort": 9"#).is_err());
+    let list = |from: u16| {
+        (from..from + 300)
+            .map(|n| n.to_string())
+            .collect::<Vec<_>>()
+            .join(",")
+    };
+    assert!(capture(&format!(r#""capturePorts": [{}]"#, list(1000))).is_err());
+    // Of those that rules name, what there is room for; the others first.
+    let rules: Vec<String> = (1000..1300).map(|n| format!("\"a.test:{n}\"")).collect();
+    let many = format!(
+        r#""allowedDomains": ["b.test", {}], "capturePorts": [9999]"#,
+        rules.join(",")
+    );
+    let (_, ports) = capture(&many).unwrap();
+    assert_eq!(ports.len(), CAPTURED_PORTS);
+    assert!(ports.contains(&9999) && usual.iter().all(|port| ports.contains(port)));
+    // A run that is to hear of what is tried listens where nothing is allowed, too.
+    let mut hearing = Capture::new(&NetworkSettings::default(), &mut Vec::new()).unwrap();
+    assert!(!hearing.is_wanted() && hearing.descriptors() == 0);
+    hearing.hear();
+    assert!(hearing.is_wanted() && hearing.descriptors() == 9);
+    assert_eq!(hearing.ports, usual);
 }

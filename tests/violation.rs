@@ -249,6 +249,11 @@ fn what_is_suggested_is_the_smallest_that_allows_it() {
             &[net("a.test:443"), net("a.test:443"), net("b.test:80")],
             r#"{"network":{"allowedDomains":["a.test:443","b.test:80"]}}"#,
         ),
+        // A name that was asked for alone: on which port it is wanted is not known.
+        (
+            &[violation(Kind::Network, "lookup", "a.test", NO_RULE)],
+            r#"{"network":{"allowedDomains":["a.test"]}}"#,
+        ),
         (
             &[net("[2001:db8::1]:22")],
             r#"{"network":{"allowedDomains":["[2001:db8::1]:22"]}}"#,

@@ -115,6 +115,16 @@ impl Capture {
         }
     }
 
+    /// How many descriptors its sockets take.
+    pub fn descriptors(&self) -> u64 {
+        let ports = u64::try_from(self.ports.len()).unwrap_or(u64::MAX);
+        match self.need {
+            Need::None(_) | Need::Hearing => 0,
+            // And those on which DNS questions come.
+            Need::Wanted | Need::Required => ports.saturating_add(4),
+        }
+    }
+
     /// Whether it is to be set up at all.
     pub fn is_wanted(&self) -> bool {
         matches!(self.need, Need::Wanted | Need::Required)

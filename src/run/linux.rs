@@ -34,9 +34,14 @@ pub fn run(mut plan: Plan, request: &Request) -> Result<u8, Error> {
     let report = Report::new(Subject::of(&mut plan), request);
     let mut signals = Signals::new(&FORWARDED).doing("blocking signals")?;
     let network = plan.policy.network.clone();
+    let reserved = plan.policy.capture.descriptors();
     let launched = engine::launch(plan, request)?;
     let descriptors = sys::host::raise_descriptor_limit().doing("raising the descriptor limit")?;
-    let mut engine = Engine::new(network, &request.program, descriptors)?;
+    let mut engine = Engine::new(
+        network,
+        &request.program,
+        descriptors.saturating_sub(reserved),
+    )?;
     engine
         .reactor
         .watch(signals.as_fd(), SIGNALS)

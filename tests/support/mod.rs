@@ -519,7 +519,8 @@ impl Lab {
         self.shell_as(who, json, script, &[], more)
     }
 
-    fn shell_as(
+    /// The same with more options and variables.
+    pub fn shell_as(
         &self,
         who: Who,
         json: &str,
