@@ -181,11 +181,12 @@ impl Helper {
         sys::fd::send(self.socket.as_fd(), &message, &[network])
     }
 
-    /// Waits until all is set up, and the role has ended; the loop listens from then on.
+    /// Waits until all is set up: the loop listens from then on. The role has ended once what
+    /// this gives is dropped.
     ///
     /// # Errors
     /// Why it could not be set up: nothing is captured then.
-    pub fn finish(mut self, run: Run, reactor: &mut Reactor) -> io::Result<()> {
+    pub fn finish(mut self, run: Run, reactor: &mut Reactor) -> io::Result<Self> {
         let until = Instant::now() + CAPTURE;
         let mut message = [0u8; MESSAGE_BYTES];
         let (mut questions, mut listeners) = (Vec::new(), Vec::new());
@@ -203,8 +204,7 @@ impl Helper {
                 _ => return Err(io::ErrorKind::UnexpectedEof.into()),
             }
         }
-        // It has said its last word, and has nothing to end in order; its end is waited for
-        // below, once the rest is done.
+        // It has said its last word, and has nothing to end in order.
         let _ = self.child.kill();
         let streams = questions.split_off(questions.len().min(2));
         for socket in questions {
@@ -216,7 +216,7 @@ impl Helper {
         for socket in listeners {
             reactor.listen(run, socket, Service::Captured)?;
         }
-        self.child.wait().map(drop)
+        Ok(self)
     }
 }
 

@@ -143,18 +143,20 @@ impl Ready {
                 .doing("taking the sandbox's listeners")?;
         }
         let captured = match capture {
-            Capturing::No => Ok(()),
-            Capturing::By(helper) => helper.finish(run, reactor),
+            Capturing::No => Ok(None),
+            Capturing::By(helper) => helper.finish(run, reactor).map(Some),
             Capturing::Failed(error) => Err(error),
         };
-        if let Err(error) = captured {
-            Self::do_without_capture(plan, &error)?;
+        if let Err(error) = &captured {
+            Self::do_without_capture(plan, error)?;
         }
-        match plan.process {
-            Process::Own => harden(plan),
-            // A guest changes nothing of the process it is in.
-            Process::Guest => Ok(()),
+        // A guest changes nothing of the process it is in.
+        if plan.process == Process::Own {
+            harden(plan)?;
         }
+        // Whoever set capture up ends before the command starts.
+        drop(captured);
+        Ok(())
     }
 
     /// Capture could not be set up.
