@@ -4,7 +4,9 @@
 use sandbox_runtime::limits::RELAY_BYTES;
 use sandbox_runtime::parse::body::Body;
 use sandbox_runtime::policy::network::Network;
-use sandbox_runtime::proxy::conversation::{Action, Conversation, DialError, Event, Hop, Mode};
+use sandbox_runtime::proxy::conversation::{
+    Action, Conversation, Decided, DialError, Event, Hop, Mode,
+};
 
 /// One thing that happens on the wire.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +25,8 @@ pub enum Step<'a> {
     DialFailed(DialError),
     /// Patience is at an end.
     Deadline,
+    /// Whoever was asked answers.
+    Decided(Decided),
 }
 
 /// How it ended.
@@ -129,6 +133,7 @@ pub fn play_on(
                 wire.tell(Event::Dialled);
             }
             Step::DialFailed(error) => wire.tell(Event::DialFailed(error)),
+            Step::Decided(answer) => wire.tell(Event::Decided(answer)),
             Step::Deadline => wire.tell(Event::Deadline),
         }
         wire.run();
@@ -145,6 +150,7 @@ impl Wire<'_> {
         self.conversation.on(event, self.network, &mut actions);
         for action in actions {
             match action {
+                Action::Question { target } => self.seen.denied.push(format!("asked {target}")),
                 Action::Dial(hop) => self.seen.dials.push(hop),
                 Action::Denied { target, reason } => {
                     self.seen.denied.push(format!("{target}: {reason}"));

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use sandbox_runtime::parse::host::authority;
 use sandbox_runtime::parse::settings::settings;
-use sandbox_runtime::policy::network::{AddressClass, Network};
+use sandbox_runtime::policy::network::{AddressClass, Network, Unlisted};
 use sandbox_runtime::policy::route::{ProxyVariables, Route, Routes, Use};
-use sandbox_runtime::proxy::conversation::{Conversation, DialError, Hop};
+use sandbox_runtime::proxy::conversation::{Conversation, Decided, DialError, Hop};
 use sandbox_runtime::proxy::pipe::Pipe;
 use sandbox_runtime::proxy::secret::Secret;
 use wire::Step::{Client, ClientEnd, Deadline, DialFailed, Dialled, Upstream, UpstreamEnd};
@@ -651,4 +651,72 @@ fn who_knows_the_password_is_served_as_without_one() {
     let secret = Secret::new("srt", "s3cr3t");
     assert_eq!(secret.userinfo(), "srt:s3cr3t");
     assert!(!format!("{secret:?}").contains("s3cr3t"));
+}
+
+/// What is seen where somebody is asked about what no rule speaks of.
+fn asked(more: &str, steps: &[Step<'_>]) -> Seen {
+    let policy = policy(more).with_unlisted(Unlisted::Asked);
+    let whole = play(&policy, steps, usize::MAX);
+    for cut in 1..40 {
+        assert_eq!(play(&policy, steps, cut), whole, "cut into pieces of {cut}");
+    }
+    whole
+}
+
+#[test]
+fn nothing_is_dialled_before_whoever_is_asked_has_allowed_it() {
+    const NEW: &[u8] = b"CONNECT new.test:80 HTTP/1.1\r\n\r\nearly";
+    const GET: &[u8] = b"GET http://new.test/x HTTP/1.1\r\n\r\n";
+    const NEW_SOCKS: &[u8] = b"\x05\x01\x00\x05\x01\x00\x03\x08new.test\x00\x50";
+    for request in [NEW, GET, NEW_SOCKS] {
+        let seen = asked("", &[Client(request)]);
+        assert_eq!(
+            (seen.denied, seen.dials.len()),
+            (vec!["asked new.test:80".into()], 0)
+        );
+        let seen = asked("", &[Client(request), Step::Decided(Decided::Allow)]);
+        assert_eq!(dials(&seen), ["new.test:80"]);
+        for refusal in [Step::Decided(Decided::Deny), Deadline] {
+            let seen = asked("", &[Client(request), refusal]);
+            let expected = "new.test:80: no rule of network.allowedDomains allows it";
+            assert_eq!((seen.denied[1].as_str(), seen.dials.len()), (expected, 0));
+            // An answer that comes late changes nothing.
+            let late = asked(
+                "",
+                &[Client(request), refusal, Step::Decided(Decided::Allow)],
+            );
+            assert_eq!(late.dials.len(), 0);
+        }
+    }
+    let seen = asked("", &[Client(NEW), Step::Decided(Decided::Allow), Dialled]);
+    assert_eq!(to_client(&seen), ESTABLISHED);
+    assert_eq!(to_upstream(&seen), ["early"]);
+}
+
+#[test]
+fn nobody_is_asked_about_what_a_rule_decides() {
+    for (more, host, dialled) in [
+        ("", "a.test", 1),
+        (r#", "deniedDomains": ["*.d.test"]"#, "x.d.test", 0),
+        (r#", "strictAllowlist": true"#, "new.test", 0),
+    ] {
+        let request = format!("CONNECT {host}:80 HTTP/1.1\r\n\r\n");
+        let seen = asked(
+            more,
+            &[Client(request.as_bytes()), Step::Decided(Decided::Allow)],
+        );
+        assert_eq!(seen.dials.len(), dialled, "{host}");
+        assert!(
+            !seen.denied.iter().any(|line| line.starts_with("asked")),
+            "{host}"
+        );
+    }
+    // What an answer allows is looked at as ever when it is looked up.
+    let allowed = b"CONNECT new.test:80 HTTP/1.1\r\n\r\n";
+    let refused = DialFailed(DialError::Refused(AddressClass::Loopback));
+    let seen = asked(
+        "",
+        &[Client(allowed), Step::Decided(Decided::Allow), refused],
+    );
+    assert!(to_client(&seen).starts_with("HTTP/1.1 403 "));
 }
