@@ -92,6 +92,13 @@ pub const SETTINGS_DEPTH: usize = 64;
 /// Most problems listed for one settings file.
 pub const SETTINGS_PROBLEMS: usize = 50;
 
+/// Longest line taken from the control descriptor: it may be a whole settings file.
+pub const CONTROL_LINE_BYTES: usize = SETTINGS_BYTES;
+
+/// Longest text of a problem that is told over the control descriptor: with
+/// [`SETTINGS_PROBLEMS`] of them, a line stays well below what a socket holds (64 KiB).
+pub const CONTROL_PROBLEM_BYTES: usize = 512;
+
 /// Longest DNS name, in octets, without the trailing dot (RFC 1035, 2.3.4).
 pub const NAME_BYTES: usize = 253;
 

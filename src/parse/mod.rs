@@ -15,6 +15,7 @@
 )]
 
 pub mod body;
+pub mod control;
 pub mod dns;
 pub mod fields;
 mod foreign;

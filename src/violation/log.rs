@@ -44,7 +44,7 @@ pub fn quoted(text: &str) -> String {
 }
 
 /// The same, cut so that it takes no more than `room` bytes; a cut one ends in `...`.
-fn cut(text: &str, room: usize) -> String {
+pub(super) fn cut(text: &str, room: usize) -> String {
     let whole = quoted(text);
     if whole.len() <= room {
         return whole;

@@ -10,6 +10,7 @@
     clippy::as_conversions
 )]
 
+pub mod control;
 pub mod digest;
 pub mod log;
 pub mod merge;
