@@ -5,8 +5,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
 use sandbox_runtime::args;
-use sandbox_runtime::limits::LOG_EVENT_BYTES;
+use sandbox_runtime::limits::{CONTROL_LINE_BYTES, LOG_EVENT_BYTES, SETTINGS_PROBLEMS};
 use sandbox_runtime::parse::Status;
+use sandbox_runtime::parse::control::{Line, Lines, Order, order};
 use sandbox_runtime::parse::glob::{PathPattern, path_pattern};
 use sandbox_runtime::parse::host::{self, List};
 use sandbox_runtime::parse::http::request_head;
@@ -27,7 +28,9 @@ use sandbox_runtime::proxy::secret::Secret;
 use sandbox_runtime::run::sight::Sight as ObserversSight;
 use sandbox_runtime::run::witness::{heard, seen};
 use sandbox_runtime::violation::suggest::{Lies, Sight, suggest};
-use sandbox_runtime::violation::{Kind, Outcome, Process, Violation, log, merge::merge};
+use sandbox_runtime::violation::{
+    Kind, Outcome, Process, Violation, control as spoken, log, merge::merge,
+};
 
 #[path = "wire.rs"]
 #[allow(dead_code)]
@@ -448,4 +451,45 @@ pub fn unified_log(input: &[u8]) {
             assert_eq!(unified_log::denial(&written), Some(denial));
         }
     }
+}
+
+/// The control descriptor: cut however, it holds the same lines, and none with an end in it;
+/// rules are what the settings make of the same text; what is wrong can be told in one line.
+pub fn control(input: &[u8]) {
+    let lines = |size: usize| {
+        let mut lines = Lines::default();
+        let mut all = Vec::new();
+        let mut each = |line: Line<'_>| match line {
+            Line::Whole(text) => all.push(Some(text.to_vec())),
+            Line::TooLong => all.push(None),
+        };
+        for piece in input.chunks(size) {
+            lines.take(piece, &mut each);
+            assert!(lines.held() <= CONTROL_LINE_BYTES + 1);
+        }
+        lines.finish(&mut each);
+        all
+    };
+    let whole = lines(usize::MAX);
+    assert_eq!(lines(1), whole);
+    assert_eq!(lines(7), whole);
+    for line in whole.iter().flatten() {
+        assert!(line.len() <= CONTROL_LINE_BYTES && !line.contains(&b'\n'));
+        let found = order(line);
+        assert_eq!(Line::Whole(line).order(), found);
+        match (found, settings::settings(line)) {
+            (Ok(Some(Order::Rules(rules))), settings) => assert_eq!(Ok(*rules), settings),
+            (Ok(Some(Order::Answer { id, .. })), Err(_)) => assert!(id > 0),
+            (Ok(Some(Order::Asks(_)) | None), Err(_)) => {}
+            (Err(problems), Err(_)) => {
+                assert!((1..=SETTINGS_PROBLEMS).contains(&problems.len()));
+                let told = spoken::rules(&problems);
+                let body = told.strip_suffix('\n').expect("a line ends");
+                assert!(body.bytes().all(|b| (b' '..=b'~').contains(&b)), "{body}");
+                assert!(json::document(body.as_bytes()).is_ok(), "{body}");
+            }
+            (found, Ok(_)) => panic!("settings, and not rules: {found:?}"),
+        }
+    }
+    let _ = order(input);
 }

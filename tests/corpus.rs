@@ -40,4 +40,5 @@ fn every_corpus_holds_its_properties() {
     replay("violation", properties::violation);
     replay("observer", properties::observer);
     replay("unified_log", properties::unified_log);
+    replay("control", properties::control);
 }
