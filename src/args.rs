@@ -7,8 +7,10 @@ use lexopt::Arg::{Long, Short, Value};
 use lexopt::ValueExt;
 
 mod help;
+mod stage;
 
 pub use help::HELP;
+pub use stage::Stage;
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,63 +167,6 @@ pub enum Platform {
     MacOs,
 }
 
-/// A role that `srt` plays for itself, chosen by the hidden option `--stage`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Pid 1 of the sandbox; the numbers are inherited descriptors.
-    Inner {
-        /// Socket to the supervisor.
-        socket: i32,
-        /// Memory file that holds what to launch.
-        launch: i32,
-        /// The command's standard error.
-        stderr: i32,
-        /// Which run it belongs to; for others to see.
-        run: OsString,
-    },
-    /// Answers name lookups on standard input.
-    Lookup,
-    /// Ends the command when `srt` has been killed.
-    Warden,
-    /// Connects standard input and output to a host, through the proxy.
-    Connect {
-        /// The host.
-        host: OsString,
-        /// The port.
-        port: OsString,
-    },
-    /// Attacks the sandbox it runs in, for `--doctor`.
-    Attack {
-        /// What there is to attack.
-        targets: Vec<OsString>,
-    },
-    /// Hears of calls inside; the numbers are inherited descriptors.
-    Observe {
-        /// Socket to the supervisor.
-        socket: i32,
-        /// Memory file that holds what it sees by.
-        policy: i32,
-        /// Memory file for what it must not leave unanswered.
-        notes: i32,
-        /// bubblewrap's process.
-        bubblewrap: i32,
-    },
-    /// Sets capture up; the number is an inherited descriptor.
-    Capture {
-        /// Socket to the supervisor.
-        socket: i32,
-    },
-    /// Guards the sandbox's mounts; the numbers are inherited descriptors.
-    Guard {
-        /// The sandbox's mount namespace.
-        mounts: i32,
-        /// Memory file that says which symbolic links are pinned.
-        links: i32,
-        /// Memory file that says what is watched.
-        places: i32,
-    },
-}
-
 /// Reads the arguments that follow the program's name.
 ///
 /// # Errors
@@ -293,7 +238,7 @@ pub fn action(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, S
             Long("as-macos") if cfg!(debug_assertions) => {
                 tools = Some(parser.value().map_err(|e| e.to_string())?);
             }
-            Long("stage") => return stage(&mut parser).map(Action::Stage),
+            Long("stage") => return stage::stage(&mut parser).map(Action::Stage),
             Value(program) => {
                 argv.push(program);
                 argv.extend(parser.raw_args().map_err(|e| e.to_string())?);
@@ -408,47 +353,5 @@ fn shown(arg: &lexopt::Arg<'_>) -> String {
         Short(c) => format!("-{c}"),
         Long(name) => format!("--{name}"),
         Value(word) => format!("{:?}", word.to_string_lossy()),
-    }
-}
-
-fn stage(parser: &mut lexopt::Parser) -> Result<Stage, String> {
-    let bad = |_| String::from("--stage is for srt's own use");
-    let role = parser.value().map_err(bad)?;
-    let mut number = || -> Result<i32, String> {
-        let fd: i32 = parser.value().and_then(|v| v.parse()).map_err(bad)?;
-        if fd < 3 {
-            return Err("--stage is for srt's own use".into());
-        }
-        Ok(fd)
-    };
-    match role.to_str() {
-        Some("inner") => Ok(Stage::Inner {
-            socket: number()?,
-            launch: number()?,
-            stderr: number()?,
-            run: parser.value().map_err(bad)?,
-        }),
-        Some("lookup") => Ok(Stage::Lookup),
-        Some("warden") => Ok(Stage::Warden),
-        Some("connect") => Ok(Stage::Connect {
-            host: parser.value().map_err(bad)?,
-            port: parser.value().map_err(bad)?,
-        }),
-        Some("attack") => Ok(Stage::Attack {
-            targets: parser.raw_args().map_err(bad)?.collect(),
-        }),
-        Some("observe") => Ok(Stage::Observe {
-            socket: number()?,
-            policy: number()?,
-            notes: number()?,
-            bubblewrap: number()?,
-        }),
-        Some("capture") => Ok(Stage::Capture { socket: number()? }),
-        Some("guard") => Ok(Stage::Guard {
-            mounts: number()?,
-            links: number()?,
-            places: number()?,
-        }),
-        _ => Err("--stage is for srt's own use".into()),
     }
 }

@@ -7,8 +7,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use sandbox_runtime::args::{self, Action, HELP, Mode, Run, Verbosity};
-use sandbox_runtime::error::{Error, While};
 use sandbox_runtime::run::{check, explain, roles, say};
+use sandbox_runtime::{Error, While};
 
 fn main() -> ExitCode {
     let action = args::action(env::args_os().skip(1)).map_err(Error::Usage);

@@ -16,6 +16,19 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("sys", &[]),
     ("reactor", &["proxy", "policy", "parse", "sys"]),
     (
+        "api",
+        &[
+            "parse",
+            "policy",
+            "proxy",
+            "violation",
+            "args",
+            "sys",
+            "reactor",
+            "run",
+        ],
+    ),
+    (
         "run",
         &[
             "parse",

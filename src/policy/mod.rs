@@ -19,6 +19,7 @@ pub mod facts;
 pub mod files;
 pub mod guarantees;
 pub mod lint;
+pub mod live;
 pub mod network;
 pub mod ports;
 pub mod protected;
@@ -34,9 +35,9 @@ use capture::Capture;
 use explain::Socket;
 pub use facts::{Bubblewrap, Facts, Found, Host, Link, Pattern, Place, Resolved, Stream, User};
 use files::{Access, Entry, FRESH, Files, Kind, Placeholder, Rule, join};
+use live::Live;
 use network::Network;
 use ports::Ports;
-use route::Routes;
 
 /// The whole policy of a run.
 #[derive(Clone, Debug)]
@@ -60,6 +61,8 @@ pub struct Policy {
     pub kernel: Vec<Vec<u8>>,
     /// Network names and addresses.
     pub network: Network,
+    /// What new rules for the network rest on.
+    pub live: Live,
     /// Ports that are no business of the proxy's.
     pub ports: Ports,
     /// How programs that know no proxy are served.
@@ -236,7 +239,7 @@ impl Policy {
             .filter(|link| files.access(&link.path) == Access::Hidden)
             .cloned()
             .collect();
-        let routes = Routes::new(&settings.network, &facts.proxies)?;
+        let live = Live::new(&settings.network, facts);
         let holds = files.settle();
         Ok(Self {
             patterns: facts.patterns.clone(),
@@ -247,8 +250,8 @@ impl Policy {
             made_links,
             kernel: facts.kernel.clone(),
             files,
-            network: Network::new(&settings.network, &facts.own_addresses, routes)
-                .with_hosts(&facts.hosts),
+            network: live.network(&settings.network)?,
+            live,
             ports: Ports::new(&settings.network, &mut notes)?,
             capture: Capture::new(&settings.network, &mut notes)?,
             unix_sockets: settings.network.unix_sockets,

@@ -16,6 +16,7 @@ pub mod runs;
 pub mod stream;
 pub mod table;
 pub mod token;
+pub mod wake;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;

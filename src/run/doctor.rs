@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use miniserde::{Serialize, json};
 
@@ -83,7 +83,7 @@ const DOING: &str = "making something to attack";
 /// # Errors
 /// The settings are not valid, or there is nowhere to make something to attack.
 pub fn examine(doctor: &Doctor) -> Result<(String, u8), Error> {
-    let loaded = Rc::new(probe::settings(doctor.settings.as_deref())?);
+    let loaded = Arc::new(probe::settings(doctor.settings.as_deref())?);
     let settings = &loaded.settings;
     let bubblewrap = probe::bwrap(settings.bwrap_path.as_deref());
     let bwrap = bubblewrap.as_deref().ok();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use super::bubblewrap::{Started, failed, spawn};
@@ -105,6 +106,8 @@ pub struct Engine {
     pub reactor: Reactor,
     runs: BTreeMap<Run, One>,
     events: Vec<u32>,
+    /// Processes that have been killed, and whose status nobody has taken yet.
+    ended: Vec<Child>,
 }
 
 impl Engine {
@@ -123,6 +126,7 @@ impl Engine {
             reactor,
             runs: BTreeMap::new(),
             events: Vec::new(),
+            ended: Vec::new(),
         })
     }
 
@@ -158,6 +162,7 @@ impl Engine {
         let watching = Watching::start(&plan, &started, numbers, reactor)?;
         let ready = Ready::new(&plan, published);
         let wall = plan.policy.limits.wall_seconds.map(Duration::from_secs);
+        let wall = wall.into_iter().chain(plan.longest).min();
         let one = One {
             plan,
             started,
@@ -199,6 +204,17 @@ impl Engine {
         }
     }
 
+    /// Ends every run at once.
+    pub fn end_all(&mut self) {
+        for run in self.runs.keys().copied().collect::<Vec<_>>() {
+            let ended = Error::Stage("the sandbox was ended before its command".into());
+            self.finish(run, Err(ended));
+        }
+        for child in &mut self.ended {
+            let _ = child.wait();
+        }
+    }
+
     /// One turn of the loop, until `until` at most; `own` takes the owner's numbers that are
     /// readable. Signals go to the only run, if there is one.
     ///
@@ -217,6 +233,8 @@ impl Engine {
             .turn(until, &mut events)
             .doing("waiting for events")?;
         events.sort_unstable();
+        self.ended
+            .retain_mut(|child| matches!(child.try_wait(), Ok(None)));
         own.extend(events.iter().filter(|number| **number < OWN));
         let mut finished = Vec::new();
         let all: Vec<Run> = self.runs.keys().copied().collect();
@@ -262,13 +280,19 @@ impl Engine {
         let told = matches!(ending, Ok(Ending::Told(_)));
         let One {
             plan,
-            started,
-            ready,
+            mut started,
+            mut ready,
             watching,
             report,
             ..
         } = one;
-        drop((started, ready, watching));
+        if !told {
+            // It may have ended, or ends by itself with the rest.
+            let _ = started.child.kill();
+            let _ = started.child.wait();
+        }
+        self.ended.extend(ready.end());
+        drop((started, watching));
         let mut status = ending.map(|ending| match ending {
             Ending::Told(status) | Ending::Cut(status) => status,
         });

@@ -3,14 +3,16 @@
 
 use std::env;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use super::facts::{self, Own};
 use super::leftovers::Temporary;
 use super::paths::{resolve, shown};
-use super::probe;
+use super::probe::{self, Loaded};
 use crate::args::{Explain, What};
 use crate::error::{Error, While};
-use crate::parse::host::authority;
+use crate::parse;
+use crate::parse::host::{Target, authority};
 use crate::policy::explain::{self, Act, Decision};
 use crate::policy::files::join;
 use crate::policy::{Place, Policy};
@@ -23,17 +25,7 @@ use crate::policy::{Place, Policy};
 pub fn explain(asked: &Explain) -> Result<(String, u8), Error> {
     let loaded = probe::settings(asked.settings.as_deref())?;
     let directory = env::current_dir().doing("finding the working directory")?;
-    let temporary = Temporary::new(&env::temp_dir()).doing("making a temporary directory")?;
-    let program = env::current_exe().doing("finding this program")?;
-    let own = Own {
-        program: &program,
-        temporary: temporary.inner(),
-        private: temporary.path(),
-        bubblewrap: None,
-        hidden: &[],
-    };
-    let facts = facts::facts(&loaded, &directory, &own)?;
-    let policy = Policy::new(&loaded.settings, &facts).map_err(Error::Policy)?;
+    let policy = policy(&loaded, &directory)?;
     let (mut out, mut status) = (String::new(), 0);
     for target in &asked.targets {
         let bytes = target.as_bytes();
@@ -53,10 +45,7 @@ pub fn explain(asked: &Explain) -> Result<(String, u8), Error> {
                 })?;
                 explain::host(&policy.network, &target)
             }
-            What::Socket => {
-                let (path, _) = place(&path)?;
-                explain::socket(policy.unix_sockets, &policy.sockets, &path)
-            }
+            What::Socket => socket(&policy, &path)?,
         };
         let (word, rule) = match decision {
             Decision::Allowed(rule) => ("allowed", rule),
@@ -68,7 +57,48 @@ pub fn explain(asked: &Explain) -> Result<(String, u8), Error> {
     Ok((out, status))
 }
 
-fn file(policy: &Policy, act: Act, path: &[u8]) -> Result<Decision, Error> {
+/// What these settings mean for commands of this directory.
+///
+/// # Errors
+/// They cannot be enforced here.
+pub fn policy(loaded: &Loaded, directory: &Path) -> Result<Policy, Error> {
+    let temporary = Temporary::new(&env::temp_dir()).doing("making a temporary directory")?;
+    let program = env::current_exe().doing("finding this program")?;
+    let own = Own {
+        program: &program,
+        temporary: temporary.inner(),
+        private: temporary.path(),
+        bubblewrap: None,
+        hidden: &[],
+    };
+    let facts = facts::facts(loaded, directory, &own)?;
+    Policy::new(&loaded.settings, &facts).map_err(Error::Policy)
+}
+
+/// What is decided of a Unix socket.
+///
+/// # Errors
+/// Its path cannot be resolved.
+pub fn socket(policy: &Policy, path: &[u8]) -> Result<Decision, Error> {
+    let (path, _) = place(path)?;
+    Ok(explain::socket(policy.unix_sockets, &policy.sockets, &path))
+}
+
+/// What is decided of a port of a host.
+///
+/// # Errors
+/// It is no host.
+pub fn host(policy: &Policy, host: &str, port: u16) -> Result<Decision, Error> {
+    let host = parse::host::host(host.as_bytes())
+        .map_err(|e| Error::Usage(format!("{host:?} is no host: {e}")))?;
+    Ok(explain::host(&policy.network, &Target { host, port }))
+}
+
+/// What is decided of a file.
+///
+/// # Errors
+/// Its path cannot be resolved.
+pub fn file(policy: &Policy, act: Act, path: &[u8]) -> Result<Decision, Error> {
     let (path, above) = place(path)?;
     let decision = explain::file(&policy.files, act, &path);
     // What is not there cannot be seen, and is made where what is above it may be written.

@@ -224,6 +224,11 @@ fn latest(held: Vec<Held>) -> BTreeMap<Vec<u8>, Held> {
 }
 
 impl Holds {
+    /// Whether it holds anything.
+    pub fn holds_some(&self) -> bool {
+        !self.made.is_empty()
+    }
+
     /// Holds every one of `wanted` for as long as the value lives. Gives the names that
     /// nobody can create here, this user included, and that need no holding.
     ///

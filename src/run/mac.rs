@@ -5,7 +5,7 @@
 use std::env;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::bounds::bound;
 use super::facts::{self, Own};
@@ -41,7 +41,7 @@ pub(super) struct Gate {
 
 /// The settings and the host, as a policy.
 pub(super) struct Prepared {
-    pub(super) loaded: Rc<Loaded>,
+    pub(super) loaded: Arc<Loaded>,
     pub(super) policy: Policy,
     /// The command's temporary directory.
     temporary: PathBuf,
@@ -88,7 +88,7 @@ fn decide(
     temporary: &Path,
     log: Option<&Path>,
 ) -> Result<Prepared, Error> {
-    let loaded = Rc::clone(&run.loaded);
+    let loaded = Arc::clone(&run.loaded);
     let program = run.program()?;
     let own = Own {
         program: &program,

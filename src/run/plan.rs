@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::facts::{self, Own};
 use super::holds::{Holds, Index};
@@ -60,6 +61,8 @@ pub struct Plan {
     pub program: PathBuf,
     /// Whose process this is.
     pub process: Process,
+    /// Longest that the command may take, besides what the settings say.
+    pub longest: Option<Duration>,
 }
 
 /// The machine this program was compiled for, if the filter knows it.
@@ -146,6 +149,7 @@ pub fn make(run: &Request) -> Result<Plan, Error> {
         verbosity: run.verbosity,
         program: run.program.clone(),
         process: run.process,
+        longest: run.longest,
     })
 }
 

@@ -222,12 +222,18 @@ impl Ready {
     }
 }
 
+impl Ready {
+    /// Ends the guard, and gives it to be waited for: it has nothing to end in order, and its
+    /// own end takes the kernel a while (inotify's marks are freed after a grace period).
+    pub fn end(&mut self) -> Option<Child> {
+        let mut guard = self.guard.take()?;
+        let _ = guard.kill();
+        Some(guard)
+    }
+}
+
 impl Drop for Ready {
     fn drop(&mut self) {
-        if let Some(guard) = &mut self.guard {
-            // It has nothing to end in order; its own end takes the kernel a while, for
-            // which nobody has to wait (inotify's marks are freed after a grace period).
-            let _ = guard.kill();
-        }
+        self.end();
     }
 }

@@ -133,6 +133,8 @@ pub struct Report {
     afterwards: Afterwards,
     count: u64,
     document: Option<Node>,
+    /// What is new since somebody asked, if anybody does.
+    fresh: Option<Vec<Violation>>,
 }
 
 fn now() -> u64 {
@@ -154,6 +156,7 @@ impl Report {
             afterwards: run.afterwards,
             count: 0,
             document: json::document(subject.settings).ok(),
+            fresh: None,
         };
         let settings = Some(subject.settings).filter(|text| !text.is_empty());
         let digest = settings.map(crate::violation::digest::sha256);
@@ -249,6 +252,27 @@ impl Report {
         });
     }
 
+    /// From now on, [`Report::take_fresh`] is asked.
+    pub fn keep_fresh(&mut self) {
+        self.fresh = Some(Vec::new());
+    }
+
+    /// What was refused for the first time since this was asked last.
+    pub fn take_fresh(&mut self) -> Vec<Violation> {
+        self.fresh.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// All that was refused, each with the number of times; and how many more there were.
+    pub fn into_all(self) -> (Vec<Violation>, u64) {
+        let dropped = self.store.dropped();
+        (self.store.iter().cloned().collect(), dropped)
+    }
+
+    /// The run's name.
+    pub fn run(&self) -> &str {
+        &self.run
+    }
+
     fn add(&mut self, violation: Violation) {
         if self.ignored.covers(&violation) {
             return;
@@ -257,8 +281,12 @@ impl Report {
             .log
             .is_some()
             .then(|| log::line(&violation, &self.run, violation.time));
+        let fresh = self.fresh.as_ref().map(|_| violation.clone());
         if self.store.add(violation) == Added::First {
             self.count += 1;
+            if let Some(all) = &mut self.fresh {
+                all.extend(fresh);
+            }
             line.iter().for_each(|line| self.write(line));
         }
     }

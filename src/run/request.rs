@@ -6,7 +6,8 @@ use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::probe::{self, Loaded};
 use crate::args::{Afterwards, Layer, LogTo, Mode, Run, Verbosity};
@@ -16,7 +17,7 @@ use crate::sys;
 /// A command, and everything that is asked for it.
 pub struct Request {
     /// The settings.
-    pub loaded: Rc<Loaded>,
+    pub loaded: Arc<Loaded>,
     /// The program and its arguments.
     pub argv: Vec<OsString>,
     /// Where it starts.
@@ -41,6 +42,8 @@ pub struct Request {
     pub without: Vec<Layer>,
     /// Whose process this is.
     pub process: Process,
+    /// Longest that the command may take, besides what the settings say.
+    pub longest: Option<Duration>,
 }
 
 /// A standard stream.
@@ -81,7 +84,7 @@ impl Request {
     ///
     /// # Errors
     /// There is no working directory.
-    pub fn plain(loaded: Rc<Loaded>) -> Result<Self, Error> {
+    pub fn plain(loaded: Arc<Loaded>) -> Result<Self, Error> {
         Ok(Self {
             loaded,
             argv: Vec::new(),
@@ -96,6 +99,7 @@ impl Request {
             hearing: Hearing::Nobody,
             without: Vec::new(),
             process: Process::Guest,
+            longest: None,
         })
     }
 
@@ -121,7 +125,7 @@ impl Request {
             },
             without: run.without.clone(),
             process: Process::Own,
-            ..Self::plain(Rc::new(loaded))?
+            ..Self::plain(Arc::new(loaded))?
         })
     }
 

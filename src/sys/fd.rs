@@ -10,7 +10,7 @@ use super::cerr;
 use crate::limits::LOCK_AGAIN;
 
 #[cfg(target_os = "linux")]
-pub use super::passing::{close_all_but, memfd, packet_pair, receive, send, tcp_socket};
+pub use super::passing::{close_all_but, memfd, packet_pair, pipe, receive, send, tcp_socket};
 
 /// Whether a write of at most PIPE_BUF bytes would not wait (poll(2), pipe(7)).
 pub fn takes_writes(fd: BorrowedFd<'_>) -> bool {

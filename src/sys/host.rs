@@ -46,6 +46,17 @@ pub fn own_addresses() -> io::Result<Vec<IpAddr>> {
     Ok(found)
 }
 
+/// The soft limit on open descriptors (RLIMIT_NOFILE, getrlimit(2)).
+pub fn descriptor_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is valid for the kernel to write.
+    cerr(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    Ok(limit.rlim_cur)
+}
+
 /// Raises the soft limit on open descriptors to the hard one, and gives it
 /// (RLIMIT_NOFILE, getrlimit(2)).
 pub fn raise_descriptor_limit() -> io::Result<u64> {
