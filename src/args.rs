@@ -42,6 +42,8 @@ pub struct Run {
     pub mode: Mode,
     /// Where violations are logged.
     pub log: Option<LogTo>,
+    /// A descriptor by which a supervisor speaks with us.
+    pub control: Option<i32>,
     /// What is said of them afterwards.
     pub afterwards: Afterwards,
     /// Layers that are left out, for tests of the others.
@@ -177,7 +179,7 @@ pub fn action(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, S
     let mut verbosity = Verbosity::Normal;
     let (mut dry, mut platform) = (false, None);
     let (mut doctor, mut json) = (false, false);
-    let mut log = None;
+    let (mut log, mut control) = (None, None);
     let mut afterwards = Afterwards::Nothing;
     let (mut without, mut tools) = (Vec::new(), None);
     let mut argv = Vec::new();
@@ -213,6 +215,18 @@ pub fn action(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, S
                 match number {
                     Ok(number @ 3..) => set_log(&mut log, LogTo::Descriptor(number))?,
                     _ => return Err("--log-fd takes the number of a descriptor, 3 or more".into()),
+                }
+            }
+            Long("control-fd") => {
+                let number = parser.value().and_then(|v| v.parse());
+                match number {
+                    Ok(number @ 3..) if control.is_none() => control = Some(number),
+                    Ok(3..) => return Err("--control-fd is given twice".into()),
+                    _ => {
+                        return Err(
+                            "--control-fd takes the number of a descriptor, 3 or more".into()
+                        );
+                    }
                 }
             }
             Long("suggest") if afterwards == Afterwards::Nothing => {
@@ -265,6 +279,11 @@ pub fn action(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, S
         (false, None) => return Err("no command given".into()),
         (false, Some(_)) => {}
     }
+    if let (Some(LogTo::Descriptor(one)), Some(other)) = (&log, control) {
+        if *one == other {
+            return Err("--log-fd and --control-fd are the same descriptor".into());
+        }
+    }
     Ok(Action::Run(Run {
         settings,
         verbosity,
@@ -273,6 +292,7 @@ pub fn action(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, S
             false => Mode::Execute,
         },
         log,
+        control,
         afterwards,
         without,
         tools,

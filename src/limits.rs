@@ -214,6 +214,10 @@ pub const CONNECT_AGAIN: Duration = Duration::from_millis(10);
 /// Bytes of an event in macOS's log: a path, and what stands around it.
 pub const LOG_EVENT_BYTES: usize = 16 * 1024;
 
+/// Bytes that wait for whoever reads at the other end of the control descriptor; what finds
+/// no room is lost, and a question is answered with no.
+pub const CONTROL_OUT_BYTES: usize = 256 * 1024;
+
 /// Longest that whoever is asked about a destination may take; then it is refused.
 pub const ASK: Duration = Duration::from_secs(60);
 

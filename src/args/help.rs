@@ -18,6 +18,8 @@ Options:
   -d, --debug          say on stderr what is decided and done (also SRT_DEBUG=1)
       --log PATH       append what is denied to PATH as JSON lines (- is stderr);
                        --log-fd FD: to a descriptor, 3 or more
+      --control-fd FD  read new network rules from FD while the command runs; over a
+                       socket, tell what is denied, and ask
       --suggest        after the run, print the smallest settings that would have
                        allowed what was denied
       --learn          let every host through that no rule denies, and print the

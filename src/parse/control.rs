@@ -125,6 +125,8 @@ pub enum Order {
     Rules(Box<Settings>),
     /// Whether questions are wanted.
     Asks(Asks),
+    /// What becomes of tunnels that new rules refuse.
+    Tunnels(Tunnels),
     /// What a question is answered with.
     Answer {
         /// Which one, from 1.
@@ -143,6 +145,15 @@ pub enum Asks {
     Unwanted,
 }
 
+/// What becomes of tunnels that stand and that new rules would refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tunnels {
+    /// They go on.
+    Keep,
+    /// They are cut.
+    Cut,
+}
+
 /// The answer to a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -155,13 +166,15 @@ pub enum Answer {
 const SHAPES: &str =
     "must be an object: the settings as a whole, {\"ask\": true}, or {\"id\": 1, \"allow\": true}";
 const ASK: &str = "unknown beside ask: write {\"ask\": true} or {\"ask\": false} alone";
+const TUNNELS: &str =
+    "unknown beside tunnels: write {\"tunnels\": \"cut\"} or {\"tunnels\": \"keep\"} alone";
 const ANSWER: &str = "unknown in an answer: write {\"id\": 1, \"allow\": true} alone";
 const MISSING: &str = "is missing: write {\"id\": 1, \"allow\": true}, with the id of the question";
 const TWICE: &str = "stands twice";
 const SWITCH: &str = "must be true or false";
 
 /// Reads a line; one of nothing but white space asks for nothing. An object with none of
-/// the keys `ask`, `id` and `allow` is the settings as a whole.
+/// the keys `ask`, `tunnels`, `id` and `allow` is the settings as a whole.
 ///
 /// # Errors
 /// Every problem in the order of the line, at least one, at most [`SETTINGS_PROBLEMS`].
@@ -175,6 +188,9 @@ pub fn order(line: &[u8]) -> Result<Option<Order>, Vec<String>> {
     };
     if has(members, "ask") {
         return asks(members).map(|asks| Some(Order::Asks(asks)));
+    }
+    if has(members, "tunnels") {
+        return tunnels(members).map(|tunnels| Some(Order::Tunnels(tunnels)));
     }
     if has(members, "id") || has(members, "allow") {
         return answer(node.at, members).map(Some);
@@ -208,6 +224,21 @@ fn asks(members: &[(Key, Node)]) -> Result<Asks, Vec<String>> {
         }
     }
     asks.filter(|_| problems.0.is_empty()).ok_or(problems.0)
+}
+
+fn tunnels(members: &[(Key, Node)]) -> Result<Tunnels, Vec<String>> {
+    let mut tunnels = None;
+    let mut problems = Problems::default();
+    for (key, node) in members {
+        match (key.text.as_str(), &node.value) {
+            ("tunnels", _) if tunnels.is_some() => problems.add(key.at, "tunnels", TWICE),
+            ("tunnels", Value::Text(text)) if text == "cut" => tunnels = Some(Tunnels::Cut),
+            ("tunnels", Value::Text(text)) if text == "keep" => tunnels = Some(Tunnels::Keep),
+            ("tunnels", _) => problems.add(node.at, "tunnels", "must be \"cut\" or \"keep\""),
+            (other, _) => problems.add(key.at, other, TUNNELS),
+        }
+    }
+    tunnels.filter(|_| problems.0.is_empty()).ok_or(problems.0)
 }
 
 fn answer(at: Position, members: &[(Key, Node)]) -> Result<Order, Vec<String>> {

@@ -160,6 +160,17 @@ impl Reactor {
             .register(&mut SourceFd(&fd.as_raw_fd()), token, Interest::READABLE)
     }
 
+    /// The same, and for writing.
+    ///
+    /// # Errors
+    /// The kernel does not poll such a descriptor.
+    pub fn watch_both(&mut self, fd: BorrowedFd<'_>, number: u32) -> io::Result<()> {
+        let token = Key::Owner(number).token();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let registry = self.poll.registry();
+        registry.register(&mut SourceFd(&fd.as_raw_fd()), token, interest)
+    }
+
     /// Stops watching a descriptor.
     ///
     /// # Errors
@@ -247,7 +258,9 @@ impl Reactor {
 
     fn timeout(&self, until: Option<Instant>) -> Option<Duration> {
         let waits = |one: &Questions| one.waiting;
-        if !self.again.is_empty() || self.questions.iter().flatten().any(waits) {
+        // What the owner has brought about since the last turn waits for it, too.
+        let told = !self.refusals.is_empty() || !self.pending.is_empty();
+        if told || !self.again.is_empty() || self.questions.iter().flatten().any(waits) {
             return Some(Duration::ZERO);
         }
         let first = self.deadlines.first().map(|(at, _)| *at);

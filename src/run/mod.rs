@@ -12,6 +12,8 @@ pub mod capture;
 pub mod check;
 pub mod connect;
 #[cfg(target_os = "linux")]
+pub mod control;
+#[cfg(target_os = "linux")]
 pub mod course;
 mod denials;
 #[cfg(target_os = "linux")]

@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,6 +34,8 @@ pub struct Request {
     pub mode: Mode,
     /// Where violations are logged.
     pub log: Option<LogTo>,
+    /// A descriptor by which a supervisor speaks with us.
+    pub control: Option<OwnedFd>,
     /// What is said of them afterwards.
     pub afterwards: Afterwards,
     /// Whether anybody hears of violations.
@@ -95,6 +97,7 @@ impl Request {
             verbosity: Verbosity::Normal,
             mode: Mode::Execute,
             log: None,
+            control: None,
             afterwards: Afterwards::Nothing,
             hearing: Hearing::Nobody,
             without: Vec::new(),
@@ -108,7 +111,16 @@ impl Request {
     /// # Errors
     /// The settings cannot be read or are not valid.
     pub fn of(run: &Run) -> Result<Self, Error> {
+        // Before anything is opened that might get its number.
+        let control = run.control.map(|number| {
+            let named = |e| Error::Usage(format!("--control-fd {number}: {e}"));
+            sys::fd::inherited(number).map_err(named)
+        });
+        let control = control.transpose()?;
         let heard = run.log.is_some()
+            || control
+                .as_ref()
+                .is_some_and(|fd| sys::streams::is_socket(fd.as_raw_fd()))
             || run.afterwards != Afterwards::Nothing
             || run.verbosity == Verbosity::Debug
             || io::stderr().is_terminal();
@@ -118,6 +130,7 @@ impl Request {
             verbosity: run.verbosity,
             mode: run.mode,
             log: run.log.clone(),
+            control,
             afterwards: run.afterwards,
             hearing: match heard {
                 true => Hearing::Somebody,

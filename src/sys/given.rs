@@ -1,8 +1,10 @@
 //! What the caller's standard streams lead to, and how they were opened.
 
+use std::fs::File;
 use std::io;
 use std::mem::{size_of, zeroed};
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
 
 use super::cerr;
 
@@ -87,4 +89,45 @@ pub fn may_write_again(stream: RawFd) -> io::Result<bool> {
     let writable =
         unsafe { libc::faccessat(libc::AT_FDCWD, path, libc::W_OK, libc::AT_EACCESS) == 0 };
     Ok(writable || found.st_uid == super::host::uid())
+}
+
+/// Opens anew what a descriptor leads to, for reading without waiting (proc(5)).
+pub fn reopen_for_reading(fd: BorrowedFd<'_>) -> io::Result<File> {
+    File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(format!("/proc/self/fd/{}", fd.as_raw_fd()))
+}
+
+/// Receives from a socket, without waiting, whatever its flags are (recv(2)).
+pub fn receive_at_once(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: `buffer` is valid for the kernel to write as many bytes to as said.
+    let got = cerr(unsafe {
+        libc::recv(
+            socket.as_raw_fd(),
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+            libc::MSG_DONTWAIT,
+        )
+    })?;
+    Ok(got.unsigned_abs())
+}
+
+/// Sends over a socket, without waiting and without a signal (send(2)).
+pub fn send_at_once(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    // SAFETY: `bytes` is valid for the kernel to read.
+    let sent = cerr(unsafe {
+        libc::send(
+            socket.as_raw_fd(),
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+        )
+    })?;
+    Ok(sent.unsigned_abs())
+}
+
+/// Whether epoll_ctl(2) has said that there is nothing to wait for: a file.
+pub fn is_not_polled(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EPERM)
 }

@@ -84,6 +84,15 @@ pub fn standard(number: usize) -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(number) }
 }
 
+/// Whether this is an open socket (fstat(2)).
+pub fn is_socket(number: RawFd) -> bool {
+    // SAFETY: a stat of zeroes is valid for the kernel to write.
+    let mut found: libc::stat = unsafe { zeroed() };
+    // SAFETY: `found` is valid for the kernel to write.
+    let looked = unsafe { libc::fstat(number, &raw mut found) };
+    looked == 0 && found.st_mode & libc::S_IFMT == libc::S_IFSOCK
+}
+
 /// Closes a standard stream.
 pub fn close(stream: RawFd) {
     // SAFETY: no Rust type owns a standard stream.
