@@ -12,9 +12,10 @@ help: ## list the targets
 build: ## the release binary, target/release/srt
 	$(CARGO) build --release --locked
 
-check: ## format, lints with warnings denied, every test (fuzz corpora included)
+check: ## format, lints and documentation with warnings denied, every test (fuzz corpora included)
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
 	SRT_MUST_RUN=1 $(CARGO) test --locked
 
 test: ## install what the tests use, then check; T=name runs the tests of that name only

@@ -5,9 +5,12 @@ use std::io;
 
 /// Why `srt` did not run the command, or could not go on.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Error {
     /// The command line is not one of ours.
     Usage(String),
+    /// The library was called as it cannot be.
+    Call(String),
     /// A settings file that is named, or is there, and is not valid.
     Settings {
         /// The file as it was named.
@@ -43,6 +46,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_)
+            | Self::Call(_)
             | Self::Settings { .. }
             | Self::Policy(_)
             | Self::Bwrap { .. }
@@ -64,6 +68,7 @@ impl fmt::Display for Error {
                 }
                 Ok(())
             }
+            Self::Call(text) => f.write_str(text),
             Self::Policy(problems) => f.write_str(&problems.join("\n")),
             Self::Bwrap { words, cure } if words.is_empty() => {
                 write!(f, "bubblewrap failed without a word; {cure}")

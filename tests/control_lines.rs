@@ -5,7 +5,7 @@ use sandbox_runtime::limits::{
     CONTROL_LINE_BYTES, CONTROL_PROBLEM_BYTES, LOG_LINE_BYTES, SETTINGS_BYTES, SETTINGS_DEPTH,
     SETTINGS_PROBLEMS,
 };
-use sandbox_runtime::parse::control::{Answer, Asks, Line, Lines, Order, order};
+use sandbox_runtime::parse::control::{Answer, Asks, Line, Lines, Order, Tunnels, order};
 use sandbox_runtime::parse::settings::settings;
 use sandbox_runtime::violation::control::{ask, rules};
 
@@ -119,6 +119,8 @@ fn orders_are_read() {
         ("", None),
         (" \t\r ", None),
         (r#"{"ask":true}"#, Some(Order::Asks(Asks::Wanted))),
+        (r#"{"tunnels":"cut"}"#, Some(Order::Tunnels(Tunnels::Cut))),
+        (r#"{"tunnels":"keep"}"#, Some(Order::Tunnels(Tunnels::Keep))),
         (r#" { "ask" : false } "#, Some(Order::Asks(Asks::Unwanted))),
         (r#"{"\u0061sk":true}"#, Some(Order::Asks(Asks::Wanted))),
         (r#"{"id":1,"allow":true}"#, answer(1, Answer::Allow)),
@@ -168,6 +170,14 @@ fn what_is_wrong_is_told_with_what_would_be_right() {
         ("{\"ask\":true", vec!["column 12: ',' or '}' is expected here".into()]),
         ("{\"ask\":true}{}", vec!["column 13: nothing may follow the object".into()]),
         (r#"{"ask":1}"#, vec!["column 8: ask: must be true or false".into()]),
+        (r#"{"tunnels":true}"#, vec!["column 12: tunnels: must be \"cut\" or \"keep\"".into()]),
+        (
+            r#"{"tunnels":"cut","tunnels":"cut","id":1}"#,
+            vec![
+                "column 18: tunnels: stands twice".into(),
+                "column 34: id: unknown beside tunnels: write {\"tunnels\": \"cut\"} or {\"tunnels\": \"keep\"} alone".into(),
+            ],
+        ),
         (r#"{"ask":null}"#, vec!["column 8: ask: must be true or false".into()]),
         (r#"{"ask":true,"ask":true}"#, vec!["column 13: ask: stands twice".into()]),
         (r#"{"ask":true,"network":{}}"#, vec![said("column 13: network", ALONE)]),

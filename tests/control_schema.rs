@@ -113,7 +113,7 @@ fn every_example_is_a_line_of_its_direction() {
             other => panic!("{other}"),
         }
     }
-    assert_eq!(read, 5);
+    assert_eq!(read, 7);
     assert!(events.into_iter().eq(["ask", "rules", "violation"]));
     // What else is written as an object in the text is a line as well.
     let spans = section().0;

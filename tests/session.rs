@@ -349,7 +349,7 @@ fn errors_are_typed_and_nothing_has_run() {
     // This program has not called init.
     let mut session = Session::new(&Settings::default()).unwrap();
     let error = session.spawn(Command::new("true")).unwrap_err();
-    assert!(matches!(error, Error::Usage(_)) && error.to_string().contains("init()"));
+    assert!(matches!(error, Error::Call(_)) && error.to_string().contains("init()"));
     let bwrap = settings(&scratch, r#"{"bwrapPath": "@/none"}"#);
     let error = Sandbox::new(&bwrap)
         .with_program(program())
@@ -392,6 +392,6 @@ fn a_command_line_for_other_supervisors() {
     let unnamed = Sandbox::new(&Settings::default());
     assert!(matches!(
         unnamed.argv(&Command::new("true")),
-        Err(Error::Usage(_))
+        Err(Error::Call(_))
     ));
 }

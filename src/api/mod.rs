@@ -42,10 +42,8 @@ static INITIALISED: AtomicBool = AtomicBool::new(false);
 /// # Examples
 ///
 /// ```standalone_crate
-/// fn main() {
-///     sandbox_runtime::init();
-///     // The program itself.
-/// }
+/// sandbox_runtime::init();
+/// // The program itself.
 /// ```
 pub fn init() {
     INITIALISED.store(true, Ordering::Relaxed);
@@ -70,7 +68,7 @@ fn is_initialised() -> Result<(), Error> {
     if INITIALISED.load(Ordering::Relaxed) {
         return Ok(());
     }
-    Err(Error::Usage(
+    Err(Error::Call(
         "sandbox_runtime::init() has not been called, first thing in main, and no program is named that plays its \
          roles"
             .into(),

@@ -85,7 +85,7 @@ impl Policy {
     /// leads to is judged when it is looked up.
     ///
     /// # Errors
-    /// [`Error::Usage`]: it is no host.
+    /// [`Error::Call`]: it is no host.
     pub fn connect(&self, host: &str, port: u16) -> Result<Decision, Error> {
         explain::host(&self.0, host, port).map(Decision)
     }

@@ -149,7 +149,7 @@ impl Sandbox {
     /// supervisor's to set.
     ///
     /// # Errors
-    /// [`Error::Usage`]: the settings come from no file.
+    /// [`Error::Call`]: the settings come from no file.
     ///
     /// # Examples
     ///
@@ -165,7 +165,7 @@ impl Sandbox {
     /// ```
     pub fn argv(&self, command: &Command) -> Result<Vec<OsString>, Error> {
         let Some(file) = self.settings.file() else {
-            return Err(Error::Usage(
+            return Err(Error::Call(
                 "settings that come from no file have no command line: write them to one".into(),
             ));
         };

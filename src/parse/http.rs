@@ -12,7 +12,8 @@ use super::host::{HostError, Target, authority, authority_or};
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HttpError {
-    /// A head over [`HEAD_BYTES`] or [`HEAD_FIELDS`].
+    /// A head over [`HEAD_BYTES`](crate::limits::HEAD_BYTES) or
+    /// [`HEAD_FIELDS`](crate::limits::HEAD_FIELDS).
     TooLarge,
     /// The request line is not `METHOD TARGET HTTP/1.x`.
     RequestLine,

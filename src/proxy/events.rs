@@ -35,7 +35,7 @@ pub enum Event<'a> {
     Dialled,
     /// It could not be made.
     DialFailed(DialError),
-    /// [`Conversation::patience`] is at an end.
+    /// [`patience`](super::conversation::Conversation::patience) is at an end.
     Deadline,
 }
 

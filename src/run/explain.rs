@@ -90,7 +90,7 @@ pub fn socket(policy: &Policy, path: &[u8]) -> Result<Decision, Error> {
 /// It is no host.
 pub fn host(policy: &Policy, host: &str, port: u16) -> Result<Decision, Error> {
     let host = parse::host::host(host.as_bytes())
-        .map_err(|e| Error::Usage(format!("{host:?} is no host: {e}")))?;
+        .map_err(|e| Error::Call(format!("{host:?} is no host: {e}")))?;
     Ok(explain::host(&policy.network, &Target { host, port }))
 }
 

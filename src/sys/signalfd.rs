@@ -9,7 +9,7 @@ use super::cerr;
 use super::signal::Origin;
 
 /// Blocked signals, read from a descriptor. The mask survives exec: whoever
-/// starts a command must call [`reset`] first.
+/// starts a command must call [`reset`](super::signal::reset) first.
 pub struct Signals(File);
 
 impl Signals {
