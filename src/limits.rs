@@ -129,6 +129,9 @@ pub const HOSTS_BYTES: u64 = 256 * 1024;
 /// Most ports that capture listens on: each takes a descriptor.
 pub const CAPTURED_PORTS: usize = 256;
 
+/// Most bytes read of what bubblewrap says of its sandbox: some numbers.
+pub const SANDBOX_BYTES: usize = 4096;
+
 /// Longest that capture may take to stand; measured, it takes a millisecond.
 pub const CAPTURE: Duration = Duration::from_secs(5);
 

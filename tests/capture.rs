@@ -473,6 +473,51 @@ fn a_search_domain_is_added_and_judged() {
     );
 }
 
+// bubblewrap's own word is not needed, only early; and one about another process is not
+// believed.
+#[test]
+fn capture_stands_whatever_bubblewrap_says_of_its_sandbox() {
+    let Some(lab) = Lab::new("bubblewrap's word") else {
+        return;
+    };
+    for instead in [
+        "",
+        "echo '{' >&$2;",
+        "echo '{\"child-pid\": 1, \"net-namespace\": 4026531840}' >&$2;",
+        "echo '{\"child-pid\": '$$', \"net-namespace\": '$(stat -Lc %i /proc/$$/ns/net)'}' >&$2;",
+    ] {
+        let wrapper = format!(
+            "#!/bin/bash\nset -- \"$@\"; a=\"$1 $2\"; shift 2; {instead} shift 2; exec bwrap $a \"$@\"\n"
+        );
+        lab.scratch.file("bwrap", &wrapper);
+        let own = policy("").replacen('{', "{\"bwrapPath\": \"@/bwrap\", ", 1);
+        let own = own.replace("\"allowWrite\": [\"@\"]", "\"allowWrite\": []");
+        let out = lab.shell(
+            Who::Me,
+            &own,
+            &format!("echo ran; {UNSET} {CURL} http://web.known.test/"),
+        );
+        let said = text(&out.stdout);
+        // In the last case it is the network around the sandbox that would have been captured.
+        let captured = !instead.contains("stat");
+        assert_eq!(
+            said.contains("the page of"),
+            captured,
+            "{instead}: {said}{}",
+            text(&out.stderr)
+        );
+        assert!(
+            said.starts_with("ran\n"),
+            "{instead}: {said}{}",
+            text(&out.stderr)
+        );
+    }
+    let links = std::process::Command::new("ip")
+        .args(["-o", "link"])
+        .output();
+    assert!(!text(&links.unwrap().stdout).contains("srt0"));
+}
+
 #[test]
 fn a_run_that_suggests_hears_of_programs_that_know_no_proxy() {
     let Some(lab) = Lab::new("suggestions") else {

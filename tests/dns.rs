@@ -7,6 +7,7 @@ use sandbox_runtime::parse::Status;
 use sandbox_runtime::parse::dns::{A, AAAA, ANY, DnsError, framed, question};
 use sandbox_runtime::parse::host::{Host, Name, authority, host};
 use sandbox_runtime::parse::hosts::hosts;
+use sandbox_runtime::parse::sandbox::{Sandbox, sandbox};
 use sandbox_runtime::parse::settings::{NetworkSettings, settings};
 use sandbox_runtime::policy::capture::{Capture, Need};
 use sandbox_runtime::policy::network::{Network, Reason, Unlisted, Verdict};
@@ -175,6 +176,21 @@ fn an_address_is_what_the_hosts_file_calls_it_and_no_rule_speaks_of() {
     ] {
         assert_eq!(decided(target), allowed, "{target}");
     }
+}
+
+#[test]
+fn what_bubblewrap_says_of_its_sandbox_is_read() {
+    let said = b"{\n    \"child-pid\": 10872,\n    \"mnt-namespace\": 4026532178,\n    \"net-namespace\": 4026532183\n}\n";
+    let found = Sandbox {
+        pid: 10872,
+        network: 4_026_532_183,
+    };
+    assert_eq!(sandbox(said), Some(found));
+    for end in 0..said.len() - 2 {
+        assert_eq!(sandbox(&said[..end]), None, "{end}");
+    }
+    assert_eq!(sandbox(br#"{"child-pid": 1}"#), None);
+    assert_eq!(sandbox(br#"{"child-pid": -1, "net-namespace": 1}"#), None);
 }
 
 #[test]

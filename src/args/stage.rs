@@ -49,6 +49,8 @@ pub enum Stage {
     Capture {
         /// Socket to the supervisor.
         socket: i32,
+        /// What bubblewrap says of its sandbox.
+        info: i32,
     },
     /// Guards the sandbox's mounts; the numbers are inherited descriptors.
     Guard {
@@ -97,7 +99,10 @@ pub(super) fn stage(parser: &mut lexopt::Parser) -> Result<Stage, String> {
             notes: number()?,
             bubblewrap: number()?,
         }),
-        Some("capture") => Ok(Stage::Capture { socket: number()? }),
+        Some("capture") => Ok(Stage::Capture {
+            socket: number()?,
+            info: number()?,
+        }),
         Some("guard") => Ok(Stage::Guard {
             mounts: number()?,
             links: number()?,

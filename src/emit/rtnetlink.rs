@@ -11,10 +11,11 @@
 //! A listener in the far end takes no port from the command, which has all of its own
 //! addresses to itself.
 
+use std::ffi::CStr;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The link's name at both ends.
-const NAME: &[u8] = b"srt0\0";
+pub const NAME: &CStr = c"srt0";
 /// Its number at both ends: none that a fresh network namespace gives away.
 const INDEX: u32 = 0x5265;
 /// Its hardware address at both ends (locally administered). The same, since nobody is asked
@@ -96,7 +97,7 @@ pub enum Weight {
 /// descriptor.
 pub fn link(near: i32) -> Vec<Request> {
     let mut name = Vec::new();
-    attribute(&mut name, IFLA_IFNAME, NAME);
+    attribute(&mut name, IFLA_IFNAME, NAME.to_bytes_with_nul());
     attribute(&mut name, IFLA_ADDRESS, &HARDWARE);
     attribute(&mut name, IFLA_MTU, &MTU.to_ne_bytes());
     // An end goes up once it has another.

@@ -32,6 +32,7 @@ pub mod process;
 pub mod proxy_url;
 pub mod report;
 pub mod response;
+pub mod sandbox;
 pub mod schema;
 pub mod settings;
 pub mod socks;

@@ -25,6 +25,8 @@ pub struct Started {
     pub pidfd: OwnedFd,
     /// To the inner stage.
     pub socket: OwnedFd,
+    /// What it says of its sandbox, if capture needs to know.
+    pub info: Option<OwnedFd>,
     /// What bubblewrap itself has to say.
     pub words: File,
     /// Which program it is.
@@ -59,10 +61,16 @@ pub fn spawn(plan: &Plan, run: &Request) -> Result<Started, Error> {
     let words = File::from(OwnedFd::from(words));
     sys::fd::set_nonblocking(words.as_fd()).doing("making a socket pair")?;
 
+    let wanted = plan.policy.capture.is_wanted();
+    let info = wanted.then(UnixStream::pair).transpose();
+    let (info, told) = info.doing("making a socket pair")?.unzip();
+
     let mut command = Command::new(&plan.bwrap);
+    command.arg("--args").arg(number(&options));
+    if let Some(told) = &told {
+        command.arg("--info-fd").arg(number(told));
+    }
     command
-        .arg("--args")
-        .arg(number(&options))
         .arg("--")
         .arg(format!("/proc/self/fd/{}", program.as_raw_fd()))
         .args(["--stage", "inner"])
@@ -75,7 +83,7 @@ pub fn spawn(plan: &Plan, run: &Request) -> Result<Started, Error> {
         .stdin(stream(run, 0)?)
         .stdout(stream(run, 1)?)
         .stderr(Stdio::from(OwnedFd::from(mouth)));
-    let kept: Vec<i32> = [
+    let mut kept: Vec<i32> = [
         options.as_fd(),
         launch.as_fd(),
         program.as_fd(),
@@ -84,6 +92,7 @@ pub fn spawn(plan: &Plan, run: &Request) -> Result<Started, Error> {
     ]
     .map(|fd: BorrowedFd<'_>| fd.as_raw_fd())
     .into();
+    kept.extend(told.as_ref().map(AsRawFd::as_raw_fd));
     // Killed at the wrong moment, it would leave its child waiting for it for ever.
     // Left alone, it comes to the stage, which sees that nobody listens, and ends.
     sys::process::confine_spawn(&mut command, kept, Orphaned::Left);
@@ -96,6 +105,7 @@ pub fn spawn(plan: &Plan, run: &Request) -> Result<Started, Error> {
         child,
         pidfd,
         socket,
+        info: info.map(OwnedFd::from),
         words,
         program: plan.bwrap.clone(),
     })

@@ -1,88 +1,120 @@
-//! The capture role, and how the supervisor has it played: a network namespace beside the
+//! The capture role: a network namespace beside the
 //! sandbox's in which every address is its own, with listeners in it (see
 //! [`rtnetlink`](crate::emit::rtnetlink)).
 //!
 //! The role enters the sandbox's network namespace by way of the user namespace that owns
 //! it, from outside, where this user has that right and the command has not; sets all up;
-//! hands the sockets out, and ends. The sockets keep the far end there.
+//! hands the sockets out, and is ended. The sockets keep the far end there.
+//!
+//! It does not wait for the sandbox's mounts: bubblewrap says early which process is the
+//! sandbox's first. Where that leads nowhere, the inner stage's own word is waited for.
 
-use std::env;
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Instant;
 
-use miniserde::json;
-
-use super::leftovers::Temporary;
 use crate::emit::rtnetlink::{self, Request, Weight};
-use crate::error::{Error, While};
-use crate::limits::{CAPTURE, CAPTURED_PORTS};
-use crate::policy::capture::{Capture, DNS_PORT};
-use crate::reactor::runs::Run;
-use crate::reactor::{Reactor, Service};
+use crate::limits::{CAPTURED_PORTS, SANDBOX_BYTES};
+use crate::parse::sandbox::{Sandbox, sandbox};
+use crate::policy::capture::DNS_PORT;
 use crate::sys;
 use crate::sys::datagrams::{Kind, listen};
+use crate::sys::fd::{Readable, wait_either};
 use crate::sys::netlink::Routing;
-use crate::sys::process::Orphaned;
 
-/// To the role: the sandbox's network namespace comes with it, the ports behind it.
-const NETWORK: u8 = b'N';
+/// To the role: the ports to listen on are behind it.
+pub(super) const PORTS: u8 = b'P';
+/// To the role, once: the sandbox's network namespace comes with it.
+pub(super) const NETWORK: u8 = b'N';
 /// From the role: sockets for DNS questions come with it, two for UDP and two for TCP.
-const QUESTIONS: u8 = b'Q';
+pub(super) const QUESTIONS: u8 = b'Q';
 /// From the role: listeners come with it.
-const LISTENERS: u8 = b'L';
+pub(super) const LISTENERS: u8 = b'L';
 /// From the role: a step failed; text follows.
-const FAILED: u8 = b'F';
+pub(super) const FAILED: u8 = b'F';
 /// From the role: that is all.
-const DONE: u8 = b'D';
+pub(super) const DONE: u8 = b'D';
 
 /// Most listeners in one message.
 const AT_ONCE: usize = 60;
 
 /// Longest message: the ports.
-const MESSAGE_BYTES: usize = 1 + 2 * CAPTURED_PORTS;
+pub(super) const MESSAGE_BYTES: usize = 1 + 2 * CAPTURED_PORTS;
 
-/// What is said where capture must stand and cannot.
-pub const CANNOT: &str = "network.capture: cannot be set up on this host: ";
-
-/// Plays the role, with a socket to the supervisor.
+/// Plays the role, with a socket to the supervisor and what bubblewrap says of its sandbox.
 ///
 /// # Errors
 /// The supervisor is gone, or says what is none of its words.
-pub fn serve(socket: i32) -> io::Result<()> {
+pub fn serve(socket: i32, info: i32) -> io::Result<()> {
     let socket = sys::fd::inherited(socket)?;
+    let info = sys::fd::inherited(info)?;
     let mut message = [0u8; MESSAGE_BYTES];
-    let (length, mut passed) = sys::fd::receive(socket.as_fd(), &mut message)?;
-    let (Some((&NETWORK, ports)), Some(near)) = (message[..length].split_first(), passed.pop())
-    else {
-        // Not needed after all.
-        return Ok(());
+    let (length, _) = sys::fd::receive(socket.as_fd(), &mut message)?;
+    let Some((&PORTS, ports)) = message[..length].split_first() else {
+        return Err(io::ErrorKind::InvalidData.into());
     };
-    let ports = ports
-        .chunks_exact(2)
-        .map(|p| u16::from_le_bytes([p[0], p[1]]));
-    let ports: Vec<u16> = ports.collect();
+    let ports = ports.chunks_exact(2);
+    let ports: Vec<u16> = ports.map(|p| u16::from_le_bytes([p[0], p[1]])).collect();
+    let near = match early(info, socket.as_fd()) {
+        Some(near) => near,
+        None => match sys::fd::receive(socket.as_fd(), &mut message)? {
+            (1, passed) if message[0] == NETWORK => passed.into_iter().next(),
+            // Not needed after all.
+            _ => None,
+        }
+        .ok_or(io::ErrorKind::UnexpectedEof)?,
+    };
     match set_up(&near, &ports) {
-        Ok(Sockets {
-            questions,
-            listeners,
-        }) => {
-            hand_out(&socket, QUESTIONS, &questions)?;
-            for some in listeners.chunks(AT_ONCE) {
+        Ok(sockets) => {
+            hand_out(&socket, QUESTIONS, &sockets.questions)?;
+            for some in sockets.listeners.chunks(AT_ONCE) {
                 hand_out(&socket, LISTENERS, some)?;
             }
-            sys::fd::send(socket.as_fd(), &[DONE], &[])
+            hand_out(&socket, DONE, &[near])?;
         }
         Err((step, error)) => {
             let mut message = vec![FAILED];
             message.extend(format!("{step}: {error}").into_bytes());
             message.truncate(MESSAGE_BYTES);
-            sys::fd::send(socket.as_fd(), &message, &[])
+            sys::fd::send(socket.as_fd(), &message, &[])?;
         }
     }
+    // An end that leaves a message unread would take ours away: whoever has read them ends
+    // this.
+    loop {
+        if sys::fd::receive(socket.as_fd(), &mut message)?.0 == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// The network namespace of the sandbox's first process, as soon as there is one; unless
+/// the supervisor has a word first.
+fn early(info: OwnedFd, socket: BorrowedFd<'_>) -> Option<OwnedFd> {
+    let mut said = Vec::new();
+    let mut info = File::from(info);
+    // The end may come late: the sandbox's first process has this open, too.
+    let Sandbox { pid, network } = loop {
+        let [told, other] = wait_either(info.as_fd(), Some(socket), None).ok()?;
+        if told == Readable::No {
+            if other == Readable::No {
+                continue;
+            }
+            return None;
+        }
+        let mut buffer = [0u8; 512];
+        let length = info.read(&mut buffer).ok()?;
+        said.extend_from_slice(&buffer[..length]);
+        match sandbox(&said) {
+            Some(found) => break found,
+            None if length == 0 || said.len() > SANDBOX_BYTES => return None,
+            None => {}
+        }
+    };
+    let near = File::open(format!("/proc/{pid}/ns/net")).ok()?;
+    // The number of the process may mean another one here.
+    let found = std::os::unix::fs::MetadataExt::ino(&near.metadata().ok()?);
+    (found == network).then(|| near.into())
 }
 
 /// What the role hands out.
@@ -117,6 +149,9 @@ fn set_up(near: &OwnedFd, ports: &[u16]) -> Step<Sockets> {
         ask(&beside, rtnetlink::far()),
     )?;
     step("routing to the link", ask(&inside, rtnetlink::near()))?;
+    for end in [&beside, &inside] {
+        step("settling the link", end.settle(rtnetlink::NAME))?;
+    }
     questions.push(step(LISTENING, listen(Kind::Datagram, DNS_PORT))?);
     questions.push(streams);
     questions.push(step(LISTENING, listen(Kind::Stream, DNS_PORT))?);
@@ -141,124 +176,4 @@ fn ask(routing: &Routing, requests: Vec<Request>) -> io::Result<()> {
 fn hand_out(socket: &OwnedFd, what: u8, some: &[OwnedFd]) -> io::Result<()> {
     let some: Vec<BorrowedFd<'_>> = some.iter().map(AsFd::as_fd).collect();
     sys::fd::send(socket.as_fd(), &[what], &some)
-}
-
-/// The role as the supervisor knows it: started early, so that it is there when needed.
-pub struct Helper {
-    child: Child,
-    socket: OwnedFd,
-}
-
-impl Helper {
-    /// Starts it.
-    ///
-    /// # Errors
-    /// The kernel gives no process or descriptor.
-    pub fn start(program: &Path) -> io::Result<Self> {
-        let (socket, theirs) = sys::fd::packet_pair()?;
-        let mut command = Command::new(program);
-        command
-            .args(["--stage", "capture"])
-            .arg(theirs.as_raw_fd().to_string())
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let kept = vec![theirs.as_raw_fd()];
-        sys::process::confine_spawn(&mut command, kept, Orphaned::Killed);
-        let child = command.spawn()?;
-        Ok(Self { child, socket })
-    }
-
-    /// Tells it which network namespace to capture, and lets it begin.
-    ///
-    /// # Errors
-    /// It is gone.
-    pub fn begin(&self, network: BorrowedFd<'_>, capture: &Capture) -> io::Result<()> {
-        let mut message = vec![NETWORK];
-        message.extend(capture.ports.iter().flat_map(|port| port.to_le_bytes()));
-        sys::fd::send(self.socket.as_fd(), &message, &[network])
-    }
-
-    /// Waits until all is set up: the loop listens from then on. The role has ended once what
-    /// this gives is dropped.
-    ///
-    /// # Errors
-    /// Why it could not be set up: nothing is captured then.
-    pub fn finish(mut self, run: Run, reactor: &mut Reactor) -> io::Result<Self> {
-        let until = Instant::now() + CAPTURE;
-        let mut message = [0u8; MESSAGE_BYTES];
-        let (mut questions, mut listeners) = (Vec::new(), Vec::new());
-        loop {
-            let longest = until.saturating_duration_since(Instant::now());
-            sys::fd::wait_readable_for(self.socket.as_fd(), longest)?;
-            let (length, passed) = sys::fd::receive(self.socket.as_fd(), &mut message)?;
-            match message[..length].split_first() {
-                Some((&QUESTIONS, _)) => questions = passed,
-                Some((&LISTENERS, _)) => listeners.extend(passed),
-                Some((&DONE, _)) => break,
-                Some((&FAILED, text)) => {
-                    return Err(io::Error::other(String::from_utf8_lossy(text)));
-                }
-                _ => return Err(io::ErrorKind::UnexpectedEof.into()),
-            }
-        }
-        // It has said its last word, and has nothing to end in order.
-        let _ = self.child.kill();
-        let streams = questions.split_off(questions.len().min(2));
-        for socket in questions {
-            reactor.answer_on(run, socket)?;
-        }
-        for socket in streams {
-            reactor.listen(run, socket, Service::Questions)?;
-        }
-        for socket in listeners {
-            reactor.listen(run, socket, Service::Captured)?;
-        }
-        Ok(self)
-    }
-}
-
-/// Sets capture up in a sandbox that does nothing else, for `--doctor`; why that fails, if
-/// it does.
-///
-/// # Errors
-/// There is nowhere to write its settings, or nothing can be run.
-pub fn prove(bwrap: Option<&str>) -> Result<Result<(), String>, Error> {
-    const DOING: &str = "trying capture";
-    let temporary = Temporary::new(&env::temp_dir()).doing(DOING)?;
-    let settings = temporary.inner().join("settings");
-    let bwrap = bwrap.map_or(String::new(), |path| {
-        format!(r#", "bwrapPath": {}"#, json::to_string(path))
-    });
-    let text = format!(
-        r#"{{"network": {{"allowedDomains": ["capture.invalid"], "capture": true}}{bwrap}}}"#
-    );
-    fs::write(&settings, text).doing(DOING)?;
-    let out = Command::new("/proc/self/exe")
-        .arg("-s")
-        .arg(settings)
-        .args(["/proc/self/exe", "--version"])
-        .current_dir(temporary.inner())
-        .stdin(Stdio::null())
-        .output()
-        .doing(DOING)?;
-    let words = String::from_utf8_lossy(&out.stderr)
-        .replace("srt: ", "")
-        .replace('\n', "; ");
-    let words = words.trim_end_matches("; ");
-    let words = words.strip_prefix(CANNOT).unwrap_or(words);
-    Ok(match out.status.success() {
-        true => Ok(()),
-        false => Err(words.to_owned()),
-    })
-}
-
-impl Drop for Helper {
-    fn drop(&mut self) {
-        // Neither fails in a way that matters: it may be gone.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use miniserde::{Serialize, json};
 
 use super::attack::{ATTACKS, THROUGH};
-use super::capture;
+use super::capturing;
 use super::leftovers::Temporary;
 use super::probe;
 use super::request::Request;
@@ -105,7 +105,7 @@ pub fn examine(doctor: &Doctor) -> Result<(String, u8), Error> {
         (Some(_), _) => "none".into(),
         (None, CaptureWish::Off) => "none: network.capture is false".into(),
         (None, CaptureWish::Possible | CaptureWish::Required) => {
-            match capture::prove(settings.bwrap_path.as_deref())? {
+            match capturing::prove(settings.bwrap_path.as_deref())? {
                 Ok(()) => "serves programs that know no proxy".into(),
                 Err(why) => format!("none: {why}"),
             }

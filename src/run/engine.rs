@@ -142,7 +142,7 @@ impl Engine {
     ) -> Result<Run, Error> {
         let Launched {
             plan,
-            started,
+            mut started,
             published,
         } = launched;
         let free = (0..).find(|n| !self.runs.contains_key(&Run(*n)));
@@ -160,7 +160,7 @@ impl Engine {
             calls: base + CALLS,
         };
         let watching = Watching::start(&plan, &started, numbers, reactor)?;
-        let ready = Ready::new(&plan, published);
+        let ready = Ready::new(&plan, published, started.info.take());
         let wall = plan.policy.limits.wall_seconds.map(Duration::from_secs);
         let wall = wall.into_iter().chain(plan.longest).min();
         let one = One {

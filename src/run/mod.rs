@@ -9,6 +9,8 @@ mod bounds;
 pub mod bubblewrap;
 #[cfg(target_os = "linux")]
 pub mod capture;
+#[cfg(target_os = "linux")]
+pub mod capturing;
 pub mod check;
 pub mod connect;
 #[cfg(target_os = "linux")]

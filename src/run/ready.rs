@@ -2,10 +2,10 @@
 
 use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 
-use super::capture::{CANNOT, Helper};
+use super::capturing::{CANNOT, Helper};
 use super::guard;
 use super::harden::harden;
 use super::holds::Holds;
@@ -71,14 +71,10 @@ fn guarded(launch: &Launch, pins: &[Check]) -> Vec<Check> {
 }
 
 impl Ready {
-    /// For this plan.
-    pub fn new(plan: &Plan, published: Vec<(u16, OwnedFd)>) -> Self {
-        // Early: it takes about as long to come up as the sandbox does.
-        let capture = plan
-            .policy
-            .capture
-            .is_wanted()
-            .then(|| Helper::start(&plan.program));
+    /// For this plan, and the bubblewrap that says `info` of its sandbox.
+    pub fn new(plan: &Plan, published: Vec<(u16, OwnedFd)>, info: Option<OwnedFd>) -> Self {
+        // Early: it works while bubblewrap mounts.
+        let capture = info.map(|info| Helper::start(&plan.program, &plan.policy.capture, info));
         Self {
             capture: match capture {
                 None => Capturing::No,
@@ -110,15 +106,6 @@ impl Ready {
         if passed.len() != 2 + plan.policy.ports.host.len() {
             return Err(lost());
         }
-        // While it works, so do we.
-        let capture = std::mem::replace(&mut self.capture, Capturing::No);
-        let capture = match capture {
-            Capturing::By(helper) => match helper.begin(network.as_fd(), &plan.policy.capture) {
-                Ok(()) => Capturing::By(helper),
-                Err(error) => Capturing::Failed(error),
-            },
-            other => other,
-        };
         recheck::outside(&plan.launch.checks).map_err(Error::Changed)?;
         if self.needs_guard(plan) {
             self.guard(plan, &mounts)?;
@@ -142,9 +129,9 @@ impl Ready {
                 .listen(run, listener, service)
                 .doing("taking the sandbox's listeners")?;
         }
-        let captured = match capture {
+        let captured = match std::mem::replace(&mut self.capture, Capturing::No) {
             Capturing::No => Ok(None),
-            Capturing::By(helper) => helper.finish(run, reactor).map(Some),
+            Capturing::By(helper) => helper.finish(&network, run, reactor).map(Some),
             Capturing::Failed(error) => Err(error),
         };
         if let Err(error) = &captured {

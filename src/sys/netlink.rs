@@ -1,5 +1,6 @@
 //! Talking to the kernel's routing (netlink(7), rtnetlink(7)).
 
+use std::ffi::CStr;
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -23,6 +24,40 @@ impl Routing {
         let raw = cerr(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) })?;
         // SAFETY: the kernel has just made this descriptor and nobody else owns it.
         Ok(Self(unsafe { OwnedFd::from_raw_fd(raw) }))
+    }
+
+    /// Has the kernel take in at once that a link's other end is up: else a worker of its own
+    /// does so, some time later, and what is sent until then is lost. That is done by asking
+    /// whether it is (ETHTOOL_GLINK, linux/ethtool.h; netdevice(7)).
+    pub fn settle(&self, name: &CStr) -> io::Result<()> {
+        const SIOCETHTOOL: libc::c_ulong = 0x8946;
+        const ETHTOOL_GLINK: u32 = 0xa;
+        // `struct ethtool_value`.
+        let mut value = [ETHTOOL_GLINK, 0];
+        // SAFETY: an ifreq of zeroes is a valid one.
+        let mut request: libc::ifreq = unsafe { zeroed() };
+        let name = name.to_bytes_with_nul();
+        if name.len() > request.ifr_name.len() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        for (to, from) in request.ifr_name.iter_mut().zip(name) {
+            *to = *from as libc::c_char;
+        }
+        request.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
+        // SAFETY: `request` is an ifreq whose data points to an ethtool_value, both of which
+        // outlive the call.
+        let done = unsafe {
+            libc::ioctl(
+                self.0.as_raw_fd(),
+                SIOCETHTOOL as _,
+                std::ptr::from_mut(&mut request),
+            )
+        };
+        cerr(done)?;
+        match value {
+            [_, 1] => Ok(()),
+            _ => Err(io::ErrorKind::NotConnected.into()),
+        }
     }
 
     /// Makes one request that wants an acknowledgement. The kernel does it before the call
