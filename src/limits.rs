@@ -122,8 +122,8 @@ pub const QUESTIONS_PER_TURN: usize = 64;
 /// asks for some dozens; a wildcard rule lets a command ask for any number.
 pub const CAPTURED_NAMES: u32 = 8192;
 
-/// Most bytes read of the hosts file. Lists of what is not to be reached, which hold tens
-/// of thousands of names, are longer, and begin with the names that matter.
+/// Longest hosts file that is read. One that is longer is a list of what is not to be
+/// reached.
 pub const HOSTS_BYTES: u64 = 256 * 1024;
 
 /// Most ports that capture listens on: each takes a descriptor.

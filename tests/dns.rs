@@ -149,8 +149,9 @@ fn what_no_port_allows_is_no_name_of_the_policy() {
 
 #[test]
 fn an_address_is_what_the_hosts_file_calls_it_and_no_rule_speaks_of() {
-    let file = b"10.0.0.5 a.corp b.corp # c.corp\n# 10.0.0.6 a.corp\n10.0.0.7 d.corp\n\
-                 ::ffff:10.0.0.8\ta.corp\nx a.corp\n10.0.0.9 a.corp\n";
+    let file = b"10.0.0.5 a.corp # c.corp\n# 10.0.0.6 a.corp\n10.0.0.7 d.corp\n\
+                 ::ffff:10.0.0.8\ta.corp\nx a.corp\n10.0.0.9 a.corp\n\
+                 10.0.0.10 c.corp a.corp\n10.0.0.10 b.corp\n10.0.0.11 c.corp d.corp\n";
     let network = network(
         r#""allowedDomains": ["a.corp:80", "c.corp", "d.corp"], "deniedDomains": ["d.corp:22", "10.0.0.9"]"#,
     )
@@ -172,6 +173,9 @@ fn an_address_is_what_the_hosts_file_calls_it_and_no_rule_speaks_of() {
         ("10.0.0.8:80", true),
         ("[::ffff:10.0.0.8]:80", true),
         ("10.0.0.9:80", false),
+        // Another name may be meant, which is not allowed.
+        ("10.0.0.10:80", false),
+        ("10.0.0.11:443", true),
         ("10.0.0.1:80", false),
     ] {
         assert_eq!(decided(target), allowed, "{target}");

@@ -113,7 +113,7 @@ open("www/npm/hello-world/index.html", "w").write(json.dumps(document))
 fn node_fetches_by_the_variables_where_it_knows_them() {
     let Some(lab) = Lab::new("node") else { return };
     // Its fetch looks at NODE_USE_ENV_PROXY from version 24 on, and 22.21: what is older
-    // goes its own way, which leads nowhere.
+    // goes its own way, which leads nowhere where nothing is captured.
     let version = lab.shell(
         Who::Me,
         POLICY,
@@ -128,7 +128,16 @@ fn node_fetches_by_the_variables_where_it_knows_them() {
     if knows {
         works(&lab, fetch, "the page of allowed.test");
     } else {
-        let out = lab.shell(Who::Me, POLICY, &fetch.replace("HOST", "allowed.test"));
+        // (Their one address in the hosts file is refused if one of its names is.)
+        let both = POLICY.replacen("\"allowed.test\"", "\"allowed.test\", \"denied.test\"", 1);
+        let out = lab.shell(Who::Me, &both, &fetch.replace("HOST", "allowed.test"));
+        assert_eq!(text(&out.stdout), "the page of allowed.test\n\n");
+        let alone = POLICY.replacen(
+            "\"allowedDomains\"",
+            "\"capture\": false, \"allowedDomains\"",
+            1,
+        );
+        let out = lab.shell(Who::Me, &alone, &fetch.replace("HOST", "allowed.test"));
         assert!(!out.status.success() && out.stdout.is_empty());
     }
 }

@@ -178,7 +178,7 @@ pub struct Network {
     routes: Routes,
     allow_list: AllowList,
     unlisted: Unlisted,
-    /// Names that the policy could allow, by the address that the hosts file gives them.
+    /// Names by the address that the hosts file gives them.
     hosts: HashMap<IpAddr, Vec<Name>>,
 }
 
@@ -216,9 +216,7 @@ impl Network {
     #[must_use]
     pub fn with_hosts(mut self, hosts: &[(IpAddr, Name)]) -> Self {
         for (ip, name) in hosts {
-            if self.may_allow(name).is_ok() {
-                self.hosts.entry(*ip).or_default().push(name.clone());
-            }
+            self.hosts.entry(*ip).or_default().push(name.clone());
         }
         self
     }
@@ -303,7 +301,7 @@ impl Network {
     }
 
     /// Whether the command may reach `target` by connecting to it: as above, and an address
-    /// of which no rule speaks also under a name that the hosts file gives it.
+    /// of which no rule speaks also under the names that the hosts file gives it.
     pub fn decide_connected(&self, target: &Target) -> Verdict {
         let verdict = self.decide(target);
         let (Host::Address(ip), Verdict::Learn(_) | Verdict::Deny(Reason::NotListed { .. })) =
@@ -318,8 +316,13 @@ impl Network {
                 port: target.port,
             })
         });
+        // Which of them is meant is not known: all must be allowed.
+        let first = verdicts.next();
         let allows = |verdict: &Verdict| matches!(verdict, Verdict::Allow { .. });
-        verdicts.find(allows).unwrap_or(verdict)
+        match first.filter(allows) {
+            Some(first) if verdicts.all(|verdict| allows(&verdict)) => first,
+            Some(_) | None => verdict,
+        }
     }
 
     /// Whether a rule could allow `name` on any port at all: whether asking for it is more

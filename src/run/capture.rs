@@ -45,7 +45,7 @@ pub(super) const MESSAGE_BYTES: usize = 1 + 2 * CAPTURED_PORTS;
 ///
 /// # Errors
 /// The supervisor is gone, or says what is none of its words.
-pub fn serve(socket: i32, info: i32) -> io::Result<()> {
+pub fn serve([socket, info]: [i32; 2]) -> io::Result<()> {
     let socket = sys::fd::inherited(socket)?;
     let info = sys::fd::inherited(info)?;
     let mut message = [0u8; MESSAGE_BYTES];

@@ -44,15 +44,14 @@ pub struct Own<'a> {
     pub hidden: &'a [(Option<&'a Path>, &'static str)],
 }
 
-/// Names that have an address by the hosts file. None where it cannot be read: nothing rests
-/// on them but what is allowed more.
+/// Names that have an address by the hosts file. None where it cannot be read whole: nothing
+/// rests on them but what is allowed more.
 fn hosts() -> Vec<(IpAddr, Name)> {
     let mut content = Vec::new();
-    let read =
-        File::open("/etc/hosts").map(|file| file.take(HOSTS_BYTES).read_to_end(&mut content));
-    match read {
-        Ok(Ok(_)) => parse::hosts::hosts(&content).collect(),
-        Ok(Err(_)) | Err(_) => Vec::new(),
+    let file = File::open("/etc/hosts").map(|file| file.take(HOSTS_BYTES + 1));
+    match file.and_then(|mut file| file.read_to_end(&mut content)) {
+        Ok(length) if length as u64 <= HOSTS_BYTES => parse::hosts::hosts(&content).collect(),
+        Ok(_) | Err(_) => Vec::new(),
     }
 }
 

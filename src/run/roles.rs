@@ -34,7 +34,7 @@ pub fn stage(stage: Stage) -> Result<u8, Error> {
         #[cfg(target_os = "linux")]
         Stage::Attack { targets } => attack::attempt(&targets),
         #[cfg(target_os = "linux")]
-        Stage::Capture { socket, info } => capture::serve(socket, info)
+        Stage::Capture { socket, info } => capture::serve([socket, info])
             .doing("setting capture up")
             .map(|()| 0),
         #[cfg(target_os = "linux")]
