@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | [`parse`] | bytes in, values out | nothing |
 //! | [`policy`] | settings + facts of the host → what is allowed | `parse` |
-//! | [`emit`] | policy → bubblewrap arguments, Landlock rules, seccomp program, macOS profile, environment | `policy`, `parse` |
+//! | [`emit`] | policy → bubblewrap arguments, Landlock rules, seccomp program, netlink requests, macOS profile, environment | `policy`, `parse` |
 //! | [`proxy`] | the proxy's conversations without I/O: events in, actions out | `parse`, `policy` |
 //! | [`violation`] | what was refused: kept, logged, and what would allow it | `parse`, `policy` |
 //! | [`args`] | the command line | lexopt |

@@ -480,42 +480,33 @@ fn capture_stands_whatever_bubblewrap_says_of_its_sandbox() {
     let Some(lab) = Lab::new("bubblewrap's word") else {
         return;
     };
-    for instead in [
-        "",
-        "echo '{' >&$2;",
-        "echo '{\"child-pid\": 1, \"net-namespace\": 4026531840}' >&$2;",
-        "echo '{\"child-pid\": '$$', \"net-namespace\": '$(stat -Lc %i /proc/$$/ns/net)'}' >&$2;",
-    ] {
-        let wrapper = format!(
-            "#!/bin/bash\nset -- \"$@\"; a=\"$1 $2\"; shift 2; {instead} shift 2; exec bwrap $a \"$@\"\n"
-        );
+    let other = "unshare -Urn sleep 1 >/dev/null 2>&1 & other=$!; \
+        until [ \"$(stat -Lc %i /proc/$other/ns/net)\" != $(stat -Lc %i /proc/$$/ns/net) ]; do :; done;";
+    let says = |pid: &str, network: &str| {
+        format!("{other} echo '{{\"child-pid\": '{pid}', \"net-namespace\": '{network}'}}' >&$2;")
+    };
+    let cases = [
+        (String::new(), true),
+        ("echo '{' >&$2;".into(), true),
+        (says("1", "1"), true),
+        (says("$other", "1"), true),
+        // These networks, around the sandbox and beside it, would be captured.
+        (says("$$", "$(stat -Lc %i /proc/$$/ns/net)"), false),
+        (says("$other", "$(stat -Lc %i /proc/$other/ns/net)"), false),
+    ];
+    for (instead, captured) in cases {
+        let wrapper =
+            format!("#!/bin/bash\na=\"$1 $2\"; shift 2; {instead} shift 2; exec bwrap $a \"$@\"\n");
         lab.scratch.file("bwrap", &wrapper);
-        let own = policy("").replacen('{', "{\"bwrapPath\": \"@/bwrap\", ", 1);
+        let own = policy(r#", "capture": true"#).replacen('{', "{\"bwrapPath\": \"@/bwrap\", ", 1);
         let own = own.replace("\"allowWrite\": [\"@\"]", "\"allowWrite\": []");
-        let out = lab.shell(
-            Who::Me,
-            &own,
-            &format!("echo ran; {UNSET} {CURL} http://web.known.test/"),
-        );
-        let said = text(&out.stdout);
-        // In the last case it is the network around the sandbox that would have been captured.
-        let captured = !instead.contains("stat");
-        assert_eq!(
-            said.contains("the page of"),
-            captured,
-            "{instead}: {said}{}",
-            text(&out.stderr)
-        );
-        assert!(
-            said.starts_with("ran\n"),
-            "{instead}: {said}{}",
-            text(&out.stderr)
-        );
+        let script = format!("{UNSET} {CURL} http://web.known.test/");
+        let out = lab.shell(Who::Me, &own, &script);
+        let said = text(&out.stdout) + &text(&out.stderr);
+        assert_status(&out, if captured { 0 } else { 125 });
+        assert_eq!(said.contains("the page of"), captured, "{instead}: {said}");
+        assert!(captured || said.contains("network.capture: "), "{said}");
     }
-    let links = std::process::Command::new("ip")
-        .args(["-o", "link"])
-        .output();
-    assert!(!text(&links.unwrap().stdout).contains("srt0"));
 }
 
 #[test]
@@ -650,4 +641,50 @@ fn a_name_of_the_hosts_file_is_allowed_at_its_address() {
             assert_eq!(text(&out.stdout), pages + &"refused\n".repeat(2));
         }
     }
+}
+
+#[test]
+fn what_is_captured_takes_the_way_out_that_the_settings_name() {
+    let Some(lab) = Lab::new("captured, by other proxies") else {
+        return;
+    };
+    let log = || {
+        text(
+            &lab.on_server(&["curl", "-sS", "http://10.77.0.2/log"])
+                .stdout,
+        )
+    };
+    let fetch = format!(
+        "{UNSET} {CURL} http://web.known.test/; {CURL} https://web.known.test/; {CURL} http://refuse.known.test/ || echo refused"
+    );
+    let hosts = policy("").replace(
+        "\"web.known.test\"",
+        "\"web.known.test\", \"refuse.known.test\"",
+    );
+    let pages = "the page of web.known.test\n".repeat(2) + "refused\n";
+    let way = |more: &str| {
+        hosts.replacen(
+            "\"allowedDomains\"",
+            &format!("{more}, \"allowedDomains\""),
+            1,
+        )
+    };
+    let tunnels = [
+        "web.known.test:80",
+        "web.known.test:443",
+        "refuse.known.test:80",
+    ]
+    .map(|target| format!("CONNECT {target} HTTP/1.1"))
+    .join("\n");
+    for more in [
+        r#""parentProxy": {"https": "http://10.77.0.2:8888", "http": "http://10.77.0.2:8888"}"#,
+        r#""mitmProxy": {"socketPath": "@/mitm.sock", "domains": ["web.known.test", "refuse.known.test"]}"#,
+    ] {
+        let before = log();
+        let out = lab.shell(Who::Me, &way(more), &fetch);
+        assert_eq!(text(&out.stdout), pages, "{}", text(&out.stderr));
+        assert_eq!(log().strip_prefix(&before).unwrap().trim(), tunnels);
+    }
+    // That hop looks names up.
+    assert_eq!(questions(&lab), "");
 }
