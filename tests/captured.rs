@@ -1,4 +1,5 @@
-//! DNS questions, the policy's answers, and the table of names.
+//! Capture without its sockets: DNS questions, the policy's answers, the table of names, and
+//! the conversations.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -12,6 +13,7 @@ use sandbox_runtime::parse::settings::{NetworkSettings, settings};
 use sandbox_runtime::policy::capture::{Capture, Need};
 use sandbox_runtime::policy::network::{Network, Reason, Unlisted, Verdict};
 use sandbox_runtime::policy::route::Routes;
+use sandbox_runtime::proxy::conversation::{Action, Conversation, DialError, Event, Hop, Mode};
 use sandbox_runtime::proxy::names::{Meant, Names};
 use sandbox_runtime::proxy::responder::{Answered, answer};
 
@@ -372,4 +374,111 @@ fn capture_listens_on_the_ports_that_the_rules_name() {
     hearing.hear();
     assert!(hearing.is_wanted() && hearing.descriptors() == 9);
     assert_eq!(hearing.ports, usual);
+}
+
+#[test]
+fn a_captured_connection_is_decided_before_a_byte_is_read() {
+    let network = network(r#""allowedDomains": ["a.test:443", "b.test"]"#);
+    let target = |text: &str| authority(text.as_bytes()).unwrap();
+    let begin = |event: Event<'_>| {
+        let mut conversation = Conversation::captured();
+        assert_eq!(conversation.wants(), 0);
+        let mut actions = Vec::new();
+        conversation.on(event, &network, &mut actions);
+        (conversation, actions)
+    };
+    // Refused: no answer but a reset, whatever was meant.
+    for text in ["a.test:80", "c.test:443", "10.0.0.1:443"] {
+        let (_, actions) = begin(Event::Captured(&target(text)));
+        let [Action::Denied { target: told, .. }, Action::Reset] = actions.as_slice() else {
+            panic!("{text}: {actions:?}");
+        };
+        assert_eq!(told.to_string(), text);
+    }
+    let (_, actions) = begin(Event::Nameless(&target("198.18.9.9:443")));
+    let nameless = Action::Denied {
+        target: target("198.18.9.9:443"),
+        reason: Reason::Nameless,
+    };
+    assert_eq!(actions, [nameless, Action::Reset]);
+    // Allowed: dialled, and nothing is promised to a client that asked for nothing.
+    let (mut conversation, actions) = begin(Event::Captured(&target("b.test:22")));
+    let dial = Action::Dial(Hop::Target(target("b.test:22")));
+    assert_eq!(actions, [Action::FromClient(Mode::Wait), dial]);
+    let mut actions = Vec::new();
+    conversation.on(Event::Dialled, &network, &mut actions);
+    let tunnel = [
+        Action::FromUpstream(Mode::Tunnel),
+        Action::FromClient(Mode::Tunnel),
+    ];
+    assert!(
+        matches!(&actions[0], Action::Reply(bytes) if bytes.is_empty()),
+        "{actions:?}"
+    );
+    assert_eq!(actions[1..], tunnel);
+    // On 443 the client's first bytes are looked at, and those of the other side pass.
+    let (mut conversation, _) = begin(Event::Captured(&target("a.test:443")));
+    let mut actions = Vec::new();
+    conversation.on(Event::Dialled, &network, &mut actions);
+    assert_eq!(
+        actions[1..],
+        [
+            Action::FromUpstream(Mode::Tunnel),
+            Action::FromClient(Mode::Talk)
+        ]
+    );
+    // What cannot be reached is reset, too.
+    for error in [
+        DialError::NotFound,
+        DialError::Unreachable,
+        DialError::LookupTimeout,
+    ] {
+        let (mut conversation, _) = begin(Event::Captured(&target("b.test:22")));
+        let mut actions = Vec::new();
+        conversation.on(Event::DialFailed(error), &network, &mut actions);
+        assert_eq!(actions, [Action::Reset], "{error:?}");
+    }
+}
+
+#[test]
+fn dns_on_tcp_takes_one_question_after_the_other() {
+    let network = network("");
+    let frame = |n: u8| [&[0, 13][..], &[n; 13]].concat();
+    let sent: Vec<u8> = (0..3).flat_map(frame).collect();
+    for step in 1..=sent.len() {
+        let mut conversation = Conversation::questions();
+        let (mut asked, mut replies) = (Vec::new(), Vec::new());
+        let mut rest = sent.as_slice();
+        while !rest.is_empty() {
+            let mut actions = Vec::new();
+            let (now, later) = rest.split_at(step.min(rest.len()));
+            conversation.on(Event::Client(now), &network, &mut actions);
+            rest = later;
+            // Each is answered before the next is asked.
+            while let Some(action) = actions.pop() {
+                match action {
+                    Action::Ask(message) => {
+                        let number = message[0];
+                        asked.push(number);
+                        assert_eq!(conversation.wants(), 0);
+                        let answer = [number; 5];
+                        conversation.on(Event::Answer(Some(&answer)), &network, &mut actions);
+                    }
+                    Action::Reply(bytes) => replies.push(bytes),
+                    Action::FromClient(_) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        assert_eq!(asked, [0, 1, 2], "in steps of {step}");
+        replies.sort();
+        assert_eq!(
+            replies,
+            [0u8, 1, 2].map(|n| [&[0, 5][..], &[n; 5]].concat())
+        );
+    }
+    let mut actions = Vec::new();
+    let mut conversation = Conversation::questions();
+    conversation.on(Event::Client(b"\xff\xff"), &network, &mut actions);
+    assert_eq!(actions, [Action::Close]);
 }
