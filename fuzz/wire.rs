@@ -7,6 +7,7 @@ use sandbox_runtime::policy::network::Network;
 use sandbox_runtime::proxy::conversation::{
     Action, Conversation, Decided, DialError, Event, Hop, Mode,
 };
+use sandbox_runtime::proxy::names::Names;
 
 /// One thing that happens on the wire.
 #[derive(Clone, Copy, Debug)]
@@ -147,7 +148,8 @@ impl Wire<'_> {
             return;
         }
         let mut actions = Vec::new();
-        self.conversation.on(event, self.network, &mut actions);
+        self.conversation
+            .on(event, self.network, &Names::default(), &mut actions);
         for action in actions {
             match action {
                 Action::Question { target } => self.seen.denied.push(format!("asked {target}")),

@@ -644,6 +644,23 @@ fn a_name_of_the_hosts_file_is_allowed_at_its_address() {
 }
 
 #[test]
+fn a_client_of_the_proxy_may_look_names_up_itself() {
+    let Some(lab) = Lab::new("local names by the proxy") else {
+        return;
+    };
+    let socks = format!("{CURL} --proxy '' --socks5 127.0.0.1:1080");
+    let out = lab.shell(Who::Nobody, &policy(""), &format!(
+        "{socks} http://web.known.test/ https://web.known.test/; {socks} http://only443.known.test/ || echo $?"));
+    let said = text(&out.stdout);
+    assert_eq!(
+        said,
+        "the page of web.known.test\n".repeat(2) + "97\n",
+        "{}",
+        text(&out.stderr)
+    );
+}
+
+#[test]
 fn what_is_captured_takes_the_way_out_that_the_settings_name() {
     let Some(lab) = Lab::new("captured, by other proxies") else {
         return;

@@ -384,7 +384,7 @@ fn a_captured_connection_is_decided_before_a_byte_is_read() {
         let mut conversation = Conversation::captured();
         assert_eq!(conversation.wants(), 0);
         let mut actions = Vec::new();
-        conversation.on(event, &network, &mut actions);
+        conversation.on(event, &network, &Names::default(), &mut actions);
         (conversation, actions)
     };
     // Refused: no answer but a reset, whatever was meant.
@@ -406,7 +406,7 @@ fn a_captured_connection_is_decided_before_a_byte_is_read() {
     let dial = Action::Dial(Hop::Target(target("b.test:22")));
     assert_eq!(actions, [Action::FromClient(Mode::Wait), dial]);
     let mut actions = Vec::new();
-    conversation.on(Event::Dialled, &network, &mut actions);
+    conversation.on(Event::Dialled, &network, &Names::default(), &mut actions);
     let tunnel = [
         Action::FromUpstream(Mode::Tunnel),
         Action::FromClient(Mode::Tunnel),
@@ -419,7 +419,7 @@ fn a_captured_connection_is_decided_before_a_byte_is_read() {
     // On 443 the client's first bytes are looked at, and those of the other side pass.
     let (mut conversation, _) = begin(Event::Captured(&target("a.test:443")));
     let mut actions = Vec::new();
-    conversation.on(Event::Dialled, &network, &mut actions);
+    conversation.on(Event::Dialled, &network, &Names::default(), &mut actions);
     assert_eq!(
         actions[1..],
         [
@@ -435,8 +435,45 @@ fn a_captured_connection_is_decided_before_a_byte_is_read() {
     ] {
         let (mut conversation, _) = begin(Event::Captured(&target("b.test:22")));
         let mut actions = Vec::new();
-        conversation.on(Event::DialFailed(error), &network, &mut actions);
+        conversation.on(
+            Event::DialFailed(error),
+            &network,
+            &Names::default(),
+            &mut actions,
+        );
         assert_eq!(actions, [Action::Reset], "{error:?}");
+    }
+}
+
+#[test]
+fn a_client_of_the_proxy_that_looks_names_up_itself_means_the_name() {
+    let network = network(r#""allowedDomains": ["a.test:443", "198.18.1.1", "198.18.9.9"]"#);
+    let mut names = Names::default();
+    let at = names.address_of(&name("a.test")).unwrap();
+    let denied = names.address_of(&name("b.test")).unwrap();
+    let outcome = |host: Ipv4Addr, port: u16, socks: bool| {
+        let mut conversation = Conversation::new();
+        let mut actions = Vec::new();
+        let mut socks_request = b"\x05\x01\0\x05\x01\0\x01".to_vec();
+        socks_request.extend(host.octets());
+        socks_request.extend(port.to_be_bytes());
+        let connect = format!("CONNECT {host}:{port} HTTP/1.1\r\n\r\n").into_bytes();
+        let said = if socks { socks_request } else { connect };
+        conversation.on(Event::Client(&said), &network, &names, &mut actions);
+        let told = actions.iter().find_map(|action| match action {
+            Action::Dial(Hop::Target(target)) => Some(format!("dial {target}")),
+            Action::Denied { target, .. } => Some(format!("deny {target}")),
+            _ => None,
+        });
+        told.unwrap_or_default()
+    };
+    for socks in [false, true] {
+        assert_eq!(outcome(at, 443, socks), "dial a.test:443");
+        assert_eq!(outcome(at, 80, socks), "deny a.test:80");
+        // Whatever a rule says of the address: it stands for the name.
+        assert_eq!(outcome(denied, 80, socks), "deny b.test:80");
+        let real = Ipv4Addr::new(198, 18, 9, 9);
+        assert_eq!(outcome(real, 80, socks), "dial 198.18.9.9:80");
     }
 }
 
@@ -452,7 +489,12 @@ fn dns_on_tcp_takes_one_question_after_the_other() {
         while !rest.is_empty() {
             let mut actions = Vec::new();
             let (now, later) = rest.split_at(step.min(rest.len()));
-            conversation.on(Event::Client(now), &network, &mut actions);
+            conversation.on(
+                Event::Client(now),
+                &network,
+                &Names::default(),
+                &mut actions,
+            );
             rest = later;
             // Each is answered before the next is asked.
             while let Some(action) = actions.pop() {
@@ -462,7 +504,12 @@ fn dns_on_tcp_takes_one_question_after_the_other() {
                         asked.push(number);
                         assert_eq!(conversation.wants(), 0);
                         let answer = [number; 5];
-                        conversation.on(Event::Answer(Some(&answer)), &network, &mut actions);
+                        conversation.on(
+                            Event::Answer(Some(&answer)),
+                            &network,
+                            &Names::default(),
+                            &mut actions,
+                        );
                     }
                     Action::Reply(bytes) => replies.push(bytes),
                     Action::FromClient(_) => {}
@@ -479,6 +526,11 @@ fn dns_on_tcp_takes_one_question_after_the_other() {
     }
     let mut actions = Vec::new();
     let mut conversation = Conversation::questions();
-    conversation.on(Event::Client(b"\xff\xff"), &network, &mut actions);
+    conversation.on(
+        Event::Client(b"\xff\xff"),
+        &network,
+        &Names::default(),
+        &mut actions,
+    );
     assert_eq!(actions, [Action::Close]);
 }

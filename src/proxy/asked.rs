@@ -4,6 +4,7 @@ use super::conversation::{Conversation, Dialect, State};
 use super::events::{Action, Decided, Hop, Mode};
 use super::exchange::Exchange;
 use super::forward::{self, Next};
+use super::names::Names;
 use super::reply;
 use crate::parse::Status;
 use crate::parse::host::Target;
@@ -15,7 +16,12 @@ use crate::policy::route::{Route, Use};
 
 impl Conversation {
     /// One step on the bytes at hand; whether another may follow.
-    pub(super) fn advance(&mut self, network: &Network, actions: &mut Vec<Action>) -> bool {
+    pub(super) fn advance(
+        &mut self,
+        network: &Network,
+        names: &Names,
+        actions: &mut Vec<Action>,
+    ) -> bool {
         match &self.state {
             State::Greeting => {
                 match self.input.first() {
@@ -50,19 +56,23 @@ impl Conversation {
                 Ok(Status::Partial) => false,
                 Ok(Status::Complete { value, used }) => {
                     self.used(used);
-                    self.decide(Dialect::Socks, value, Route::Direct, network, actions);
+                    // A client that looks names up itself has their addresses from us.
+                    let target = names.named(value);
+                    self.decide(Dialect::Socks, target, Route::Direct, network, actions);
                     false
                 }
                 Err(error) => self.refuse_socks(error, actions),
             },
-            State::HttpHead => self.http_head(network, actions),
+            State::HttpHead => self.http_head(network, names, actions),
             State::ServerName(target) => {
                 let target = target.clone();
-                self.server_name(&target, network, actions)
+                self.server_name(&target, network, actions);
+                false
             }
             State::Questions(count) => {
                 let count = *count;
-                self.take_question(count, actions)
+                self.take_question(count, actions);
+                false
             }
             State::Asking(..)
             | State::Dialing(..)
@@ -97,7 +107,7 @@ impl Conversation {
         false
     }
 
-    fn http_head(&mut self, network: &Network, actions: &mut Vec<Action>) -> bool {
+    fn http_head(&mut self, network: &Network, names: &Names, actions: &mut Vec<Action>) -> bool {
         let known = |head: &Head<'_>| {
             let secret = self.secret.as_ref();
             secret.is_none_or(|secret| secret.is_in(&head.fields))
@@ -109,7 +119,10 @@ impl Conversation {
                 return false;
             }
             Ok(Status::Complete { value: head, used }) => match head.kind {
-                Kind::Connect => (Dialect::Connect, head.target, Route::Direct, used),
+                Kind::Connect => {
+                    let target = names.named(head.target);
+                    (Dialect::Connect, target, Route::Direct, used)
+                }
                 Kind::Absolute { .. } => {
                     let route = network.route(&head.target, Use::Request);
                     let next = match &route {
@@ -230,14 +243,14 @@ impl Conversation {
     }
 
     /// Looks at the first bytes of a tunnel; what is not TLS is not held back.
-    fn server_name(
+    pub(super) fn server_name(
         &mut self,
         target: &Target,
         network: &Network,
         actions: &mut Vec<Action>,
-    ) -> bool {
+    ) {
         let verdict = match client_hello(&self.input) {
-            Ok(Status::Partial) => return false,
+            Ok(Status::Partial) => return,
             Ok(Status::Complete { value, .. }) => {
                 network.permits_server_name(target, value.server_name.as_ref())
             }
@@ -253,6 +266,5 @@ impl Conversation {
                 self.abort(actions);
             }
         }
-        false
     }
 }

@@ -24,6 +24,7 @@ use std::time::Duration;
 use super::dialled::failure;
 pub use super::events::{Action, Decided, DialError, Event, Hop, Mode};
 use super::exchange::{Exchange, Next as Then};
+use super::names::Names;
 use super::reply;
 use super::secret::Secret;
 use crate::limits::{ASK, CLIENT_HELLO_INPUT, DIAL, HANDSHAKE, HEAD_BYTES, LINGER, QUESTION_BYTES};
@@ -192,7 +193,13 @@ impl Conversation {
     }
 
     /// Takes in an event; what is to be done is appended to `actions`.
-    pub fn on(&mut self, event: Event<'_>, network: &Network, actions: &mut Vec<Action>) {
+    pub fn on(
+        &mut self,
+        event: Event<'_>,
+        network: &Network,
+        names: &Names,
+        actions: &mut Vec<Action>,
+    ) {
         match event {
             Event::Forward(hop) => {
                 actions.push(Action::FromClient(Mode::Wait));
@@ -211,11 +218,11 @@ impl Conversation {
                 let target = target.clone();
                 self.deny(&Dialect::Captured, target, Reason::Nameless, actions);
             }
-            Event::Answer(answer) => self.answer_question(answer, network, actions),
+            Event::Answer(answer) => self.answer_question(answer, actions),
             Event::Client(bytes) => {
                 self.input.extend_from_slice(bytes);
                 if self.is_worth_parsing(bytes) {
-                    while self.advance(network, actions) {}
+                    while self.advance(network, names, actions) {}
                 }
             }
             Event::ClientClosed => self.client_closed(actions),
@@ -232,7 +239,7 @@ impl Conversation {
             Event::Deadline => self.too_late(network, actions),
         }
         // The next request may lie there already.
-        while matches!(self.state, State::HttpHead) && self.advance(network, actions) {}
+        while matches!(self.state, State::HttpHead) && self.advance(network, names, actions) {}
     }
 
     /// A head is looked at when a line ends, or goes wrong: not with every byte.

@@ -91,8 +91,8 @@ impl Conversation {
         actions.push(Action::FromUpstream(Mode::Tunnel));
         if network.checks_server_name(&target) {
             actions.push(Action::FromClient(Mode::Talk));
-            self.become_(State::ServerName(target));
-            while self.advance(network, actions) {}
+            self.become_(State::ServerName(target.clone()));
+            self.server_name(&target, network, actions);
         } else {
             self.open_tunnel(actions);
         }

@@ -64,14 +64,30 @@ impl Names {
         if bits & PREFIX != BLOCK {
             return Meant::Target(itself);
         }
-        let number = bits.checked_sub(FIRST);
-        let number = number.and_then(|number| usize::try_from(number).ok());
-        match number.and_then(|number| self.names.get(number)) {
+        match self.name_at(v4) {
             Some(name) => Meant::Target(Target {
                 host: Host::Name(name.clone()),
                 port,
             }),
             None => Meant::Nobody(itself),
         }
+    }
+
+    /// The target itself; or the name, if its host is the address of one.
+    pub fn named(&self, target: Target) -> Target {
+        let name = match target.host {
+            Host::Address(IpAddr::V4(v4)) => self.name_at(v4),
+            Host::Address(IpAddr::V6(_)) | Host::Name(_) => None,
+        };
+        let host = name.map(|name| Host::Name(name.clone()));
+        Target {
+            host: host.unwrap_or(target.host),
+            port: target.port,
+        }
+    }
+
+    fn name_at(&self, ip: Ipv4Addr) -> Option<&Name> {
+        let number = ip.to_bits().checked_sub(FIRST)?;
+        self.names.get(usize::try_from(number).ok()?)
     }
 }

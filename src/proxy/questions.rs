@@ -5,12 +5,11 @@ use super::events::{Action, Mode};
 use crate::limits::QUESTIONS;
 use crate::parse::Status;
 use crate::parse::dns::framed;
-use crate::policy::network::Network;
 
 impl Conversation {
     /// Takes one question from the bytes at hand, after `count`; nothing more is taken
     /// before it is answered.
-    pub(super) fn take_question(&mut self, count: u32, actions: &mut Vec<Action>) -> bool {
+    pub(super) fn take_question(&mut self, count: u32, actions: &mut Vec<Action>) {
         match framed(&self.input) {
             Ok(Status::Partial) => {}
             Ok(Status::Complete { value, used }) => {
@@ -22,16 +21,10 @@ impl Conversation {
             // Where the next one begins is not known.
             Err(_) => self.close(actions),
         }
-        false
     }
 
     /// The answer to the question that was taken.
-    pub(super) fn answer_question(
-        &mut self,
-        answer: Option<&[u8]>,
-        network: &Network,
-        actions: &mut Vec<Action>,
-    ) {
+    pub(super) fn answer_question(&mut self, answer: Option<&[u8]>, actions: &mut Vec<Action>) {
         let State::Answering(count) = self.state else {
             return;
         };
@@ -46,6 +39,6 @@ impl Conversation {
         }
         actions.push(Action::FromClient(Mode::Talk));
         self.become_(State::Questions(count));
-        self.advance(network, actions);
+        self.take_question(count, actions);
     }
 }

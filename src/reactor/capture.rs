@@ -8,7 +8,7 @@ use mio::net::TcpStream;
 use mio::unix::SourceFd;
 
 use super::Reactor;
-use super::connection::Need;
+use super::connection::{Need, Rules};
 use super::runs::{Run, next_place, place};
 use super::token::{Key, Slot};
 use crate::limits::{QUESTION_BYTES, QUESTIONS_PER_TURN};
@@ -116,8 +116,12 @@ impl Reactor {
         if let Some(connection) = self.table.get(slot) {
             let before = connection.deadline;
             let answer = Event::Answer(answer.as_deref());
-            connection.tell(answer, &self.network, &mut needs);
-            connection.pump(&self.network, &mut self.buffer, &mut needs);
+            let rules = Rules {
+                network: &self.network,
+                names: &self.names,
+            };
+            connection.tell(answer, rules, &mut needs);
+            connection.pump(rules, &mut self.buffer, &mut needs);
             self.sync_deadline(slot, before);
         }
         needs

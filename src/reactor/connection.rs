@@ -13,6 +13,7 @@ use crate::limits::READS_PER_EVENT;
 use crate::parse::host::Target;
 use crate::policy::network::{Network, Reason};
 use crate::proxy::conversation::{Action, Conversation, Event, Hop, Mode};
+use crate::proxy::names::Names;
 use crate::proxy::pipe::Pipe;
 
 /// Where a connection stands.
@@ -66,6 +67,15 @@ enum Held {
     Reply,
     /// Nor may it be closed.
     Close,
+}
+
+/// What a connection is judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// The policy.
+    pub network: &'a Network,
+    /// What addresses of capture's stand for.
+    pub names: &'a Names,
 }
 
 /// The connection.
@@ -134,9 +144,10 @@ impl Connection {
     }
 
     /// Tells the conversation of an event and does what it answers.
-    pub fn tell(&mut self, event: Event<'_>, network: &Network, needs: &mut Vec<Need>) {
+    pub fn tell(&mut self, event: Event<'_>, rules: Rules<'_>, needs: &mut Vec<Need>) {
         let mut actions = Vec::new();
-        self.conversation.on(event, network, &mut actions);
+        self.conversation
+            .on(event, rules.network, rules.names, &mut actions);
         self.be_patient();
         for action in actions {
             match action {
@@ -196,16 +207,16 @@ impl Connection {
     }
 
     /// Moves everything that can be moved, through `buffer`.
-    pub fn pump(&mut self, network: &Network, buffer: &mut [u8], needs: &mut Vec<Need>) {
+    pub fn pump(&mut self, rules: Rules<'_>, buffer: &mut [u8], needs: &mut Vec<Need>) {
         // A reset, or a peer that is gone: nobody is left to tell.
-        if self.pump_inner(network, buffer, needs).is_err() {
+        if self.pump_inner(rules, buffer, needs).is_err() {
             needs.push(Need::Finished);
         }
     }
 
     fn pump_inner(
         &mut self,
-        network: &Network,
+        rules: Rules<'_>,
         buffer: &mut [u8],
         needs: &mut Vec<Need>,
     ) -> io::Result<()> {
@@ -218,9 +229,9 @@ impl Connection {
                 Phase::Open | Phase::Lookup(_) | Phase::Dialing(_) => {}
             }
             let up = self.lane(Way::Up, buffer, &mut budget)?;
-            let mut told = self.pass_on(Way::Up, up, buffer, network, needs);
+            let mut told = self.pass_on(Way::Up, up, buffer, rules, needs);
             let down = self.lane(Way::Down, buffer, &mut budget)?;
-            told |= self.pass_on(Way::Down, down, buffer, network, needs);
+            told |= self.pass_on(Way::Down, down, buffer, rules, needs);
             if needs.iter().any(|need| matches!(need, Need::Finished)) {
                 return Ok(());
             }
@@ -296,7 +307,7 @@ impl Connection {
         way: Way,
         said: Said,
         buffer: &[u8],
-        network: &Network,
+        rules: Rules<'_>,
         needs: &mut Vec<Need>,
     ) -> bool {
         let bytes = |from: usize, to: usize| buffer.get(from..to).unwrap_or_default();
@@ -306,24 +317,24 @@ impl Connection {
         };
         match said {
             Said::Nothing => return false,
-            Said::Bytes(from, to) => self.tell(of(bytes(from, to)), network, needs),
+            Said::Bytes(from, to) => self.tell(of(bytes(from, to)), rules, needs),
             Said::Done(from, to) => {
                 // What comes behind a response is nobody's; behind a request, the next.
                 if way == Way::Up && from < to {
-                    self.tell(of(bytes(from, to)), network, needs);
+                    self.tell(of(bytes(from, to)), rules, needs);
                 }
                 let done = match way {
                     Way::Up => Event::ClientDone,
                     Way::Down => Event::UpstreamDone,
                 };
-                self.tell(done, network, needs);
+                self.tell(done, rules, needs);
             }
             Said::Closed => {
                 let closed = match way {
                     Way::Up => Event::ClientClosed,
                     Way::Down => Event::UpstreamClosed,
                 };
-                self.tell(closed, network, needs);
+                self.tell(closed, rules, needs);
             }
         }
         true

@@ -36,7 +36,7 @@ use crate::proxy::names::{Meant, Names};
 use crate::proxy::secret::Secret;
 use attempts::Due;
 use capture::Questions;
-use connection::{Connection, Need, Outcome, Phase};
+use connection::{Connection, Need, Outcome, Phase, Rules};
 use resolver::{Answer, HelperProgram, Resolver};
 use runs::{Listening, Question, Run};
 use stream::{Side, Stream};
@@ -355,7 +355,11 @@ impl Reactor {
         };
         let before = connection.deadline;
         let mut needs = Vec::new();
-        connection.pump(&self.network, &mut self.buffer, &mut needs);
+        let rules = Rules {
+            network: &self.network,
+            names: &self.names,
+        };
+        connection.pump(rules, &mut self.buffer, &mut needs);
         self.sync_deadline(slot, before);
         self.satisfy(slot, needs);
     }
@@ -418,8 +422,12 @@ impl Reactor {
         };
         let before = connection.deadline;
         let mut needs = Vec::new();
-        connection.tell(event, &self.network, &mut needs);
-        connection.pump(&self.network, &mut self.buffer, &mut needs);
+        let rules = Rules {
+            network: &self.network,
+            names: &self.names,
+        };
+        connection.tell(event, rules, &mut needs);
+        connection.pump(rules, &mut self.buffer, &mut needs);
         self.sync_deadline(slot, before);
         self.satisfy(slot, needs);
     }
