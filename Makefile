@@ -30,6 +30,7 @@ demo: ## install bubblewrap if it is missing, build, and show the main job
 bench: build ## what a run costs, in ratios, against find and bubblewrap
 	sh tests/install-tools.sh bwrap find python3
 	python3 tests/bench.py target/release/srt
+	$(CARGO) run --release --locked --quiet --example hundredth
 
 compare: ## our reading of hosts and patterns beside the TypeScript original's
 	sh tests/install-tools.sh npm

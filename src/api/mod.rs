@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod events;
 mod handle;
 mod policy;
 mod sandbox;
@@ -20,10 +21,11 @@ use crate::run::roles;
 use crate::run::say::say_patiently;
 
 pub use command::{Command, Stdio};
+pub use events::{Answer, Ask, AskId, Child, Ended, Event, RunId, Tunnels, Unlisted};
 pub use handle::Handle;
 pub use policy::{Decision, Policy};
 pub use sandbox::{Outcome, Sandbox};
-pub use session::{Answer, Ask, AskId, Child, Ended, Event, RunId, Session, Tunnels, Unlisted};
+pub use session::Session;
 pub use settings::Settings;
 pub use violations::{Kind, Violation, Violations};
 

@@ -6,6 +6,7 @@
 //! in a loop, and is told which of them are readable. It has no callbacks.
 #![forbid(unsafe_code)]
 
+mod admission;
 pub mod attempts;
 mod capture;
 pub mod connection;
@@ -24,22 +25,20 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::net::TcpStream;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 
 use crate::limits::{CONNECTIONS, RELAY_BYTES, RESERVED_DESCRIPTORS};
 use crate::parse::host::Target;
 use crate::policy::network::{Network, Reason};
-use crate::proxy::conversation::{Conversation, Event, Hop};
-use crate::proxy::names::{Meant, Names};
+use crate::proxy::conversation::{Event, Hop};
+use crate::proxy::names::Names;
 use crate::proxy::secret::Secret;
 use attempts::Due;
 use capture::Questions;
 use connection::{Connection, Need, Outcome, Phase, Rules};
 use resolver::{Answer, HelperProgram, Resolver};
 use runs::{Listening, Question, Run};
-use stream::{Side, Stream};
 use table::Table;
 use token::{Key, Slot};
 
@@ -91,16 +90,6 @@ pub struct Refusal {
     pub reason: Reason,
     /// What became of it.
     pub outcome: Outcome,
-}
-
-/// How a connection begins.
-enum Start {
-    /// By what the client says.
-    Talk,
-    /// With a connection to this hop.
-    Forward(Hop),
-    /// With what it was meant for.
-    Captured(Meant),
 }
 
 /// What a listening socket is for.
@@ -269,69 +258,6 @@ impl Reactor {
             .flatten()
             .min()?;
         Some(next.saturating_duration_since(Instant::now()))
-    }
-
-    fn accept(&mut self) {
-        for n in 0..self.listeners.len() {
-            while self.table.len() < self.capacity {
-                let Some(Some(one)) = self.listeners.get_mut(n) else {
-                    break;
-                };
-                if !one.waiting {
-                    break;
-                }
-                match one.socket.accept() {
-                    Ok((stream, _)) => {
-                        let (service, run) = (one.service.clone(), one.run);
-                        self.admit(stream, service, run);
-                    }
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => one.waiting = false,
-                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                    // The peer is gone already, or descriptors have run out: either way
-                    // the next close or the next event looks again.
-                    Err(_) => break,
-                }
-            }
-        }
-    }
-
-    fn admit(&mut self, stream: TcpStream, service: Service, run: Run) {
-        // Latency only: a kernel that refuses it still relays.
-        let _ = stream.set_nodelay(true);
-        let (conversation, start) = match service {
-            Service::Proxy => (Conversation::new(), Start::Talk),
-            Service::Guarded(secret) => (Conversation::guarded(secret), Start::Talk),
-            Service::Forward(hop) => (Conversation::forward(), Start::Forward(hop)),
-            Service::Questions => (Conversation::questions(), Start::Talk),
-            Service::Captured => match self.meant(&stream) {
-                Some(meant) => (Conversation::captured(), Start::Captured(meant)),
-                // It is gone already.
-                None => return,
-            },
-        };
-        let mut client = Side::new(Stream::Tcp(stream));
-        let slot = self.table.reserve();
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let token = Key::Client(slot).token();
-        let registry = self.poll.registry();
-        if registry
-            .register(&mut client.stream, token, interest)
-            .is_err()
-        {
-            self.table.release(slot);
-            return;
-        }
-        let connection = Connection::new(client, conversation, run);
-        if let Some(at) = connection.deadline {
-            self.deadlines.insert((at, slot));
-        }
-        self.table.fill(slot, connection);
-        match start {
-            Start::Talk => {}
-            Start::Forward(hop) => self.tell(slot, Event::Forward(&hop)),
-            Start::Captured(Meant::Target(target)) => self.tell(slot, Event::Captured(&target)),
-            Start::Captured(Meant::Nobody(target)) => self.tell(slot, Event::Nameless(&target)),
-        }
     }
 
     fn close(&mut self, slot: Slot) {
