@@ -480,6 +480,14 @@ impl Lab {
         finish(command)
     }
 
+    /// A shell line on the client, without a sandbox.
+    pub fn on_client(&self, script: &str) -> Output {
+        let mut command = self.at(&self.client);
+        command.args(["sh", "-c", script]).stdin(Stdio::null());
+        without_proxies(&mut command);
+        finish(command)
+    }
+
     /// A command in a namespace and in the scratch directory: entering a mount namespace
     /// leads to its root.
     fn at(&self, which: &Child) -> Command {
