@@ -426,13 +426,18 @@ fn play(scratch: &Scratch, script: &str) -> String {
 #[test]
 fn a_key_reaches_the_command_once_and_a_stop_stops_both() {
     let scratch = place();
+    scratch.file(
+        "count.py",
+        "import signal\nn = 0\ndef key(*_):\n    global n\n    n += 1\n    print('one', flush=True)\n\
+         def told(*_): print('got', n, flush=True); raise SystemExit(n)\n\
+         signal.signal(signal.SIGINT, key)\nsignal.signal(signal.SIGUSR1, told)\n\
+         print('begun', flush=True)\nwhile True: signal.pause()\n",
+    );
     let said = play(
         &scratch,
         r#"
-t = run("sh", "-c", "n=0; trap 'n=$((n+1))' INT; trap 'echo got $n; exit $n' USR1; echo be''gun; while :; do sleep 0.05; done")
-t.until("begun"); t.type("\x03"); t.until(r"\^C"); time.sleep(0.3)
-command = find("n=0; trap 'n=$((n+1))' INT; trap 'echo got $n; exit $n' USR1; echo be''gun; while :; do sleep 0.05; done")
-os.kill(command, signal.SIGUSR1); t.until("got 1"); print(t.end())
+t = run("python3", "count.py"); t.until("begun"); t.type("\x03"); t.until(r"\^C"); t.until("one"); time.sleep(0.3)
+os.kill(find("count.py"), signal.SIGUSR1); t.until("got 1"); print(t.end())
 t = shell()
 t.line(f"{SRT} --as-macos tools -s {POLICY} sh said.sh sleep 4321")
 t.until("begun"); command, srt = find("4321"), supervisor("4321")

@@ -209,49 +209,6 @@ fn other_threads_reach_a_session_and_two_sessions_do_not_meet() {
 }
 
 #[test]
-fn what_is_dropped_ends_and_leaves_nothing() {
-    let scratch = Scratch::new();
-    let work = scratch.dir("work");
-    let allowed = settings(&scratch, r#"{"filesystem": {"allowWrite": ["."]}}"#);
-    let mut session = session(&allowed);
-    let command = || {
-        shell(&scratch, "echo begun; trap '' TERM; sleep 600 & sleep 600")
-            .current_dir(&work)
-            .env("TMPDIR", &work)
-    };
-    let mut children = Vec::new();
-    for _ in 0..3 {
-        children.push(session.spawn(command()).unwrap());
-    }
-    let mut readers = Vec::new();
-    for child in &mut children {
-        let mut stdout = child.stdout.take().unwrap();
-        readers.push(thread::spawn(move || {
-            let mut line = [0; 6];
-            stdout.read_exact(&mut line).unwrap();
-            // To its end: whoever has the other side is gone.
-            let mut rest = Vec::new();
-            stdout.read_to_end(&mut rest).unwrap();
-        }));
-    }
-    let until = Instant::now() + Duration::from_secs(1);
-    while Instant::now() < until {
-        session.next(Some(Duration::from_millis(20))).unwrap();
-    }
-    assert!(work.join(".bashrc").exists(), "a placeholder is there");
-    drop(session);
-    readers
-        .into_iter()
-        .for_each(|reader| reader.join().unwrap());
-    let left: Vec<_> = fs::read_dir(&work)
-        .unwrap()
-        .flatten()
-        .map(|e| e.path())
-        .collect();
-    assert!(left.is_empty(), "{left:?}");
-}
-
-#[test]
 fn streams_directory_environment_and_time_are_as_it_was_said() {
     let scratch = Scratch::new();
     let sandbox = Sandbox::new(&settings(&scratch, "{}")).with_program(program());
