@@ -455,9 +455,17 @@ t.line("exit"); t.end()
 }
 
 #[test]
-fn a_bound_that_macos_does_not_keep_is_an_error() {
+fn what_macos_cannot_keep_is_an_error() {
     let scratch = Scratch::new();
     for (json, status) in [
+        (
+            r#"{"network": {"allowedDomains": ["a.test"], "capture": true}}"#,
+            125,
+        ),
+        (
+            r#"{"network": {"allowedDomains": ["a.test"], "capturePorts": [81]}}"#,
+            0,
+        ),
         (r#"{"limits": {"memoryMiB": 100}}"#, 125),
         (
             r#"{"limits": {"openFiles": 100, "cpuSeconds": 9, "wallSeconds": 9}}"#,
@@ -469,9 +477,9 @@ fn a_bound_that_macos_does_not_keep_is_an_error() {
         command.args(["--dry-run", "--platform", "macos", "true"]);
         let out = finish(command);
         assert_status(&out, status);
-        assert_eq!(
-            text(&out.stderr).contains("limits.memoryMiB: macOS"),
-            status != 0
-        );
+        let said = text(&out.stderr);
+        let told =
+            said.contains("limits.memoryMiB: macOS") || said.contains("network.capture: cannot");
+        assert_eq!(told, status != 0, "{said}");
     }
 }

@@ -19,6 +19,7 @@ mod writing;
 
 use crate::parse::process::Resource;
 use crate::policy::Policy;
+use crate::policy::capture::Need;
 use crate::policy::files::covers;
 use regex::Case;
 use text::Profile;
@@ -91,6 +92,12 @@ pub fn profile(policy: &Policy, mac: &Mac) -> Result<String, Vec<String>> {
     let bounds = &policy.limits.resources;
     if bounds.iter().any(|(which, _)| *which == Resource::Memory) {
         profile.problem("limits.memoryMiB: macOS has no bound of this kind that it keeps".into());
+    }
+    if policy.capture.need == Need::Required {
+        profile.problem(
+            "network.capture: cannot be had on macOS, where a command has no network of its own"
+                .into(),
+        );
     }
     services::start(&mut profile, &mac.tag);
     services::mach(&mut profile, &policy.mac);
