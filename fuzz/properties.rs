@@ -14,7 +14,7 @@ use sandbox_runtime::parse::http::request_head;
 use sandbox_runtime::parse::response::response_head;
 use sandbox_runtime::parse::settings;
 use sandbox_runtime::parse::{
-    dns, gitlink, holds, hosts, json, proxy_url, socks, tls, unified_log,
+    dns, gitlink, holds, hosts, json, proxy_url, sandbox, socks, tls, unified_log,
 };
 use sandbox_runtime::policy::compare::more;
 use sandbox_runtime::policy::lint::{Around, lint};
@@ -492,4 +492,16 @@ pub fn control(input: &[u8]) {
         }
     }
     let _ = order(input);
+}
+
+/// What bubblewrap says of its sandbox: whatever it is, never a panic; and what is read is
+/// what is written again.
+pub fn sandbox(input: &[u8]) {
+    if let Some(found) = sandbox::sandbox(input) {
+        let again = format!(
+            "{{\"child-pid\": {}, \"net-namespace\": {}}}",
+            found.pid, found.network
+        );
+        assert_eq!(sandbox::sandbox(again.as_bytes()), Some(found));
+    }
 }

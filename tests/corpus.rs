@@ -40,5 +40,6 @@ fn every_corpus_holds_its_properties() {
     replay("violation", properties::violation);
     replay("observer", properties::observer);
     replay("unified_log", properties::unified_log);
+    replay("sandbox", properties::sandbox);
     replay("control", properties::control);
 }

@@ -1,5 +1,6 @@
 //! The settings file: bytes → [`Settings`], or every problem at once.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use super::glob::{PathPattern, denied_pattern, path_pattern};
@@ -176,14 +177,17 @@ impl Reader {
             self.has_shape(key, node, Shape::Object);
             return;
         };
-        let mut seen: Vec<&str> = Vec::new();
+        let mut seen: HashSet<&str> = HashSet::new();
         for (key, value) in members {
             let path = format!("{prefix}{}", key.text);
-            if seen.contains(&key.text.as_str()) {
+            if self.problems.len() >= SETTINGS_PROBLEMS {
+                // Nobody hears of more.
+                return;
+            }
+            if !seen.insert(&key.text) {
                 self.problem(key.at, &path, "stands twice");
                 continue;
             }
-            seen.push(&key.text);
             match KEYS.iter().find(|row| row.path == path) {
                 None => {
                     let hint = nearest(&path)
