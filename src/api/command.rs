@@ -147,6 +147,21 @@ impl Command {
     }
 
     /// Longest that it may take: then it is sent SIGTERM, and soon after SIGKILL.
+    ///
+    /// # Examples
+    ///
+    /// ```standalone_crate
+    /// use sandbox_runtime::{Command, Sandbox, Settings};
+    ///
+    /// fn main() -> Result<(), sandbox_runtime::Error> {
+    ///     sandbox_runtime::init();
+    ///     let late = Command::new("sleep").arg("600");
+    ///     let late = late.timeout(std::time::Duration::from_millis(200));
+    ///     let outcome = Sandbox::new(&Settings::default()).output(late)?;
+    ///     assert_eq!(outcome.status, 128 + 15);
+    ///     Ok(())
+    /// }
+    /// ```
     #[must_use]
     pub fn timeout(mut self, longest: Duration) -> Self {
         self.timeout = Some(longest);
@@ -158,6 +173,25 @@ impl Command {
     ///
     /// [`Session`]: super::Session
     /// [`Event::Violation`]: super::Event::Violation
+    ///
+    /// # Examples
+    ///
+    /// ```standalone_crate
+    /// use sandbox_runtime::{Command, Sandbox, Settings};
+    ///
+    /// fn main() -> Result<(), sandbox_runtime::Error> {
+    ///     sandbox_runtime::init();
+    ///     let (tell, told) = std::sync::mpsc::channel();
+    ///     let command = Command::new("touch").arg("/etc/new");
+    ///     let command = command.on_violation(move |violation| {
+    ///         let _ = tell.send(violation.target().to_owned());
+    ///     });
+    ///     let outcome = Sandbox::new(&Settings::default()).output(command)?;
+    ///     assert_eq!(told.iter().collect::<Vec<_>>(), ["/etc/new"]);
+    ///     assert_eq!(outcome.violations.len(), 1);
+    ///     Ok(())
+    /// }
+    /// ```
     #[must_use]
     pub fn on_violation(mut self, told: impl FnMut(&Violation) + 'static) -> Self {
         self.on_violation = Some(Box::new(told));
@@ -169,6 +203,24 @@ impl Command {
     ///
     /// [`Session`]: super::Session
     /// [`Event::Ask`]: super::Event::Ask
+    ///
+    /// # Examples
+    ///
+    /// ```standalone_crate
+    /// use sandbox_runtime::{Answer, Command, Sandbox, Settings};
+    ///
+    /// fn main() -> Result<(), sandbox_runtime::Error> {
+    ///     sandbox_runtime::init();
+    ///     let command = Command::new("curl").args(["-sS", "http://new.example/"]);
+    ///     let command = command.on_ask(|ask| {
+    ///         assert_eq!((ask.host.as_str(), ask.port), ("new.example", 80));
+    ///         Answer::Deny
+    ///     });
+    ///     let outcome = Sandbox::new(&Settings::default()).output(command)?;
+    ///     assert!(outcome.stdout.starts_with(b"Connection blocked by network allowlist"));
+    ///     Ok(())
+    /// }
+    /// ```
     #[must_use]
     pub fn on_ask(mut self, asked: impl FnMut(&Ask) -> Answer + 'static) -> Self {
         self.on_ask = Some(Box::new(asked));

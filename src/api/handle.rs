@@ -15,6 +15,27 @@ pub(super) enum Order {
 
 /// Reaches a [`Session`](super::Session), or a command that runs, from another thread. Cheap
 /// to clone. What is asked of one that has ended is lost.
+///
+/// # Examples
+///
+/// ```standalone_crate
+/// use sandbox_runtime::{Command, Event, Session, Settings};
+///
+/// fn main() -> Result<(), sandbox_runtime::Error> {
+///     sandbox_runtime::init();
+///     let mut session = Session::new(&Settings::default())?;
+///     let run = session.spawn(Command::new("sleep").arg("600"))?.run;
+///     let handle = session.handle();
+///     let other = std::thread::spawn(move || handle.kill(run, 9));
+///     while !session.is_idle() {
+///         if let Some(Event::Ended(ended)) = session.next(None)? {
+///             assert_eq!((ended.run, ended.status?), (run, 128 + 9));
+///         }
+///     }
+///     other.join().unwrap();
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Handle {
     orders: Arc<Mutex<VecDeque<Order>>>,

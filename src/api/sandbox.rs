@@ -67,10 +67,30 @@ impl Sandbox {
         self
     }
 
-    /// Runs a command to its end.
+    /// Runs a command to its end, with this process's standard streams, unless others were
+    /// said.
     ///
     /// # Errors
     /// Nothing has run, or its end is not known.
+    ///
+    /// # Examples
+    ///
+    /// ```standalone_crate
+    /// use sandbox_runtime::{Command, Error, Sandbox, Settings};
+    ///
+    /// fn main() -> Result<(), sandbox_runtime::Error> {
+    ///     sandbox_runtime::init();
+    ///     let settings = Settings::from_json(br#"{"filesystem": {"allowWrite": ["/no/such/place"]}}"#)?;
+    ///     let sandbox = Sandbox::new(&settings);
+    ///     assert_eq!(sandbox.run(Command::new("false"))?.status, 1);
+    ///     assert_eq!(sandbox.run(Command::new("no-such-program"))?.status, 127);
+    ///     // What cannot be enforced is an error, and nothing has run.
+    ///     let required = Settings::from_json(br#"{"bwrapPath": "/no/bwrap", "require": ["fs.write"]}"#)?;
+    ///     let error = Sandbox::new(&required).run(Command::new("true")).unwrap_err();
+    ///     assert!(matches!(error, Error::Bwrap { .. }));
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn run(&self, command: Command) -> Result<Outcome, Error> {
         self.run_and(command, Collect::No)
     }

@@ -325,6 +325,31 @@ impl Session {
     ///
     /// # Errors
     /// A rule that cannot be had so (`mitmProxy` with another socket): the old ones stay.
+    ///
+    /// # Examples
+    ///
+    /// ```standalone_crate
+    /// use sandbox_runtime::{Command, Event, Session, Settings, Tunnels};
+    ///
+    /// fn main() -> Result<(), sandbox_runtime::Error> {
+    ///     sandbox_runtime::init();
+    ///     let mut session = Session::new(&Settings::default())?;
+    ///     let script = "while curl -sS http://new.example/ | grep -q blocked; do sleep 0.1; done";
+    ///     session.spawn(Command::new("sh").args(["-c", script]))?;
+    ///     while !session.is_idle() {
+    ///         match session.next(None)? {
+    ///             // The first try was refused: from now on it is let through, to where nobody is.
+    ///             Some(Event::Violation(..)) => {
+    ///                 let allowed = br#"{"network": {"allowedDomains": ["new.example"]}}"#;
+    ///                 session.update(&Settings::from_json(allowed)?, Tunnels::Cut)?;
+    ///             }
+    ///             Some(Event::Ended(ended)) => assert_eq!(ended.status?, 0),
+    ///             _ => {}
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn update(&mut self, settings: &Settings, tunnels: Tunnels) -> Result<(), Error> {
         let live = self.live.clone().unwrap_or_default();
         let rules = live.network(&settings.0.settings.network);
@@ -340,6 +365,30 @@ impl Session {
     }
 
     /// Answers a question. One that has been answered, or waits no more, needs none.
+    ///
+    /// # Examples
+    ///
+    /// ```standalone_crate
+    /// use sandbox_runtime::{Answer, Command, Event, Session, Settings, Stdio, Unlisted};
+    ///
+    /// fn main() -> Result<(), sandbox_runtime::Error> {
+    ///     sandbox_runtime::init();
+    ///     let mut session = Session::new(&Settings::default())?;
+    ///     session.set_unlisted(Unlisted::Ask);
+    ///     let command = Command::new("curl").args(["-sS", "-o", "/dev/null", "-w", "%{http_code}"]);
+    ///     let command = command.arg("http://new.example/").stdout(Stdio::Piped);
+    ///     let child = session.spawn(command)?;
+    ///     while !session.is_idle() {
+    ///         if let Some(Event::Ask(ask)) = session.next(None)? {
+    ///             assert_eq!((ask.run, ask.host.as_str(), ask.port), (child.run, "new.example", 80));
+    ///             session.answer(ask.id, Answer::Deny);
+    ///         }
+    ///     }
+    ///     let said = std::io::read_to_string(child.stdout.unwrap()).unwrap();
+    ///     assert_eq!(said, "403");
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn answer(&mut self, ask: AskId, answer: Answer) {
         let Some((slot, _)) = self.asks.remove(&ask.0) else {
             return;

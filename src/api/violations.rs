@@ -111,6 +111,22 @@ impl Violations {
 
     /// What a command has written to its standard error, and behind it what was refused to
     /// it, for whoever reads both (an agent): as it is, if nothing was.
+    ///
+    /// # Examples
+    ///
+    /// ```standalone_crate
+    /// use sandbox_runtime::{Command, Kind, Sandbox, Settings};
+    ///
+    /// fn main() -> Result<(), sandbox_runtime::Error> {
+    ///     sandbox_runtime::init();
+    ///     let command = Command::new("touch").arg("/etc/new");
+    ///     let outcome = Sandbox::new(&Settings::default()).output(command)?;
+    ///     assert_eq!(outcome.violations.iter().next().map(|one| one.kind()), Some(Kind::Write));
+    ///     let told = outcome.violations.annotate(&String::from_utf8_lossy(&outcome.stderr));
+    ///     assert!(told.contains("<sandbox_violations>") && told.contains("/etc/new"), "{told}");
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn annotate(&self, stderr: &str) -> String {
         if self.is_empty() {
             return stderr.to_owned();
