@@ -4,7 +4,7 @@ FUZZ_TIME ?= 60
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build check check-macos test demo bench compare fuzz clean
+.PHONY: help build check check-macos test demo bench compare size unsafe fuzz clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,12 @@ compare: ## our reading of hosts and patterns beside the TypeScript original's
 check-macos: ## type-check for macOS (needs `rustup target add aarch64-apple-darwin`)
 	$(CARGO) check --locked --target aarch64-apple-darwin
 	$(CARGO) check --locked --target aarch64-apple-darwin --test macos
+
+size: ## lines of code by room, for auditors
+	python3 tests/audit.py size
+
+unsafe: ## every unsafe block with its reason
+	python3 tests/audit.py unsafe
 
 fuzz: ## each fuzz target for FUZZ_TIME seconds (needs a nightly toolchain and cargo-fuzz)
 	cd fuzz && for target in $$($(CARGO) +nightly fuzz list); do \
