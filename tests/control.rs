@@ -190,6 +190,35 @@ print(run.end()[:2])
 }
 
 #[test]
+fn a_tunnel_by_way_of_another_proxy_is_cut_as_well() {
+    for_everyone(
+        "{}",
+        r#"
+import threading
+def relay(a, b):
+    while part := a.recv(65536): b.sendall(part)
+    b.close()
+def proxy(listener):
+    peer, _ = listener.accept()
+    head = b""
+    while b"\r\n\r\n" not in head: head += peer.recv(4096)
+    there = socket.create_connection(("127.0.0.1", int(PORT)))
+    peer.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    for pair in (peer, there), (there, peer): threading.Thread(target=relay, args=pair, daemon=True).start()
+listener = socket.create_server(("127.0.0.1", 0))
+threading.Thread(target=proxy, args=(listener,), daemon=True).start()
+parent = {"parentProxy": {"http": f"http://127.0.0.1:{listener.getsockname()[1]}"}}
+run = Run(CURL + "-N -p http://far.test:81/wait", {"network": {"allowedDomains": ["far.test"], **parent}}, {"tunnels": "cut"})
+assert run.child.stdout.readline() == "the page\n"
+run.say({"network": parent})
+status, _, _ = run.end()
+print(status in (0, 18, 52, 56))
+"#,
+        "True\n",
+    );
+}
+
+#[test]
 fn tunnels_that_new_rules_refuse_are_cut_if_that_is_wanted() {
     for_everyone(
         "{}",

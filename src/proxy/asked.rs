@@ -192,6 +192,7 @@ impl Conversation {
             }
             Dialect::Absolute(..) => route,
         };
+        self.toward = Some(target.clone());
         actions.push(Action::FromClient(Mode::Wait));
         actions.push(Action::Dial(match &route {
             Route::Direct => Hop::Target(target.clone()),

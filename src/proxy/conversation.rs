@@ -81,6 +81,8 @@ pub struct Conversation {
     turn: u32,
     /// What the client must know.
     pub(super) secret: Option<Arc<Secret>>,
+    /// What was allowed last.
+    pub(super) toward: Option<Target>,
 }
 
 impl Default for Conversation {
@@ -98,6 +100,7 @@ impl Conversation {
             answer: Vec::new(),
             turn: 0,
             secret: None,
+            toward: None,
         }
     }
 
@@ -128,6 +131,11 @@ impl Conversation {
             state: State::Questions(0),
             ..Self::new()
         }
+    }
+
+    /// Where it leads, by whatever way, if the policy has allowed that.
+    pub fn toward(&self) -> Option<&Target> {
+        self.toward.as_ref()
     }
 
     /// Whether somebody has been asked and has not answered.

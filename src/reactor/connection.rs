@@ -91,8 +91,6 @@ pub struct Connection {
     pub deadline: Option<Instant>,
     /// The run that it belongs to.
     pub run: Run,
-    /// Where it leads, if the policy has allowed that.
-    pub target: Option<Target>,
     conversation: Conversation,
     /// The turn of the conversation that `deadline` belongs to.
     turn: Option<u32>,
@@ -110,7 +108,6 @@ impl Connection {
             phase: Phase::Open,
             deadline: None,
             run,
-            target: None,
             conversation,
             turn: None,
             held: Held::No,
@@ -119,6 +116,11 @@ impl Connection {
         };
         connection.be_patient();
         connection
+    }
+
+    /// Where it leads, if the policy has allowed that.
+    pub fn toward(&self) -> Option<&Target> {
+        self.conversation.toward()
     }
 
     /// Whether somebody is to decide on it.
@@ -153,9 +155,6 @@ impl Connection {
             match action {
                 Action::Question { target } => needs.push(Need::Decide(target)),
                 Action::Dial(hop) => {
-                    if let Hop::Target(target) = &hop {
-                        self.target = Some(target.clone());
-                    }
                     self.phase = Phase::Lookup(hop.clone());
                     needs.push(Need::Dial(hop));
                 }

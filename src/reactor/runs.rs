@@ -129,7 +129,7 @@ impl Reactor {
         if tunnels == Tunnels::Cut {
             let network = self.network.clone();
             let refused = |target: &Target| matches!(network.decide(target), Verdict::Deny(_));
-            self.close_all(|_, one| one.target.as_ref().is_some_and(refused));
+            self.close_all(|_, one| one.toward().is_some_and(refused));
         }
     }
 
