@@ -366,7 +366,12 @@ fn the_command_can_change_no_route_and_take_no_question() {
             ip netns add x && echo made; nsenter --net=/proc/1/ns/net true && echo entered");
         assert!(out.stdout.is_empty(), "{}", text(&out.stdout));
         let said = text(&out.stderr);
-        assert_eq!(said.matches("Operation not permitted").count(), 5, "{said}");
+        assert_eq!(
+            said.matches("RTNETLINK answers: Operation not permitted")
+                .count(),
+            5,
+            "{said}"
+        );
         // Low ports are not the command's to bind, and so no question comes to it.
         let (said, _) = script(
             &lab,
