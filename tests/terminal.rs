@@ -71,7 +71,7 @@ fn srt_stops_when_it_is_told_to_if_the_command_does() {
     for_everyone(
         r#"
 t = shell(); t.line(f"{SRT} -s {POLICY} sh said.sh sleep 4712")
-t.until("begun"); t.wait("sleep", lambda: find("sleep")); pid = supervisor("4712")
+t.until("begun"); t.wait("sleep", lambda: (p := find("4712")) and open(f"/proc/{p}/comm").read() == "sleep\n"); pid = supervisor("4712")
 os.kill(pid, signal.SIGTSTP); t.until("Stopped"); t.prompt()
 assert state(find("4712")) == "T"
 os.kill(pid, signal.SIGCONT); t.wait("going on", lambda: state(find("4712")) == "S" and state(pid) == "S")
