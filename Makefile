@@ -4,7 +4,7 @@ FUZZ_TIME ?= 60
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build check check-macos test demo bench compare size unsafe fuzz clean
+.PHONY: help build check check-macos test demo bench compare coverage size unsafe fuzz clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ size: ## lines of code by room, for auditors
 
 unsafe: ## every unsafe block with its reason
 	python3 tests/audit.py unsafe
+
+coverage: ## lines of the rooms that decide which no test reaches; fails under 95 %
+	sh tests/coverage.sh
 
 fuzz: ## each fuzz target for FUZZ_TIME seconds (needs a nightly toolchain and cargo-fuzz)
 	cd fuzz && for target in $$($(CARGO) +nightly fuzz list); do \

@@ -75,14 +75,17 @@ fn the_sandbox_has_one_way_and_the_far_end_is_at_home_everywhere() {
             .to_vec()
     };
     // Kind, family, leading bits, and the first attribute's value.
-    let told = |all: &[Request]| -> Vec<(u16, u8, u8, Vec<u8>)> {
+    type Told = (u16, u8, u8, (u16, Vec<u8>));
+    let told = |all: &[Request]| -> Vec<Told> {
         let one = |request| {
             let (kind, body) = message(request);
             let head = if kind == 20 { 8 } else { 12 };
-            let first = if kind == 19 {
-                Vec::new()
-            } else {
-                attributes(&body[head..])[0].1.to_vec()
+            let first = match kind {
+                19 => (0, Vec::new()),
+                _ => {
+                    let (kind, value) = attributes(&body[head..])[0];
+                    (kind, value.to_vec())
+                }
             };
             (kind, body[0], body[1], first)
         };
@@ -92,22 +95,22 @@ fn the_sandbox_has_one_way_and_the_far_end_is_at_home_everywhere() {
     assert_eq!(
         told(&rtnetlink::near()),
         [
-            (19, 0, 0, Vec::new()),
-            (20, 2, 30, v4(2)),
-            (20, 10, 64, v6(2)),
-            (24, 2, 0, v4(1)),
-            (24, 10, 0, v6(1)),
+            (19, 0, 0, (0, Vec::new())),
+            (20, 2, 30, (2, v4(2))),
+            (20, 10, 64, (2, v6(2))),
+            (24, 2, 0, (5, v4(1))),
+            (24, 10, 0, (5, v6(1))),
         ]
     );
     assert_eq!(
         told(&rtnetlink::far()),
         [
-            (20, 2, 30, v4(1)),
-            (20, 10, 64, v6(1)),
-            (24, 2, 32, v4(2)),
-            (24, 2, 0, index.clone()),
-            (24, 10, 128, v6(2)),
-            (24, 10, 0, index),
+            (20, 2, 30, (2, v4(1))),
+            (20, 10, 64, (2, v6(1))),
+            (24, 2, 32, (1, v4(2))),
+            (24, 2, 0, (4, index.clone())),
+            (24, 10, 128, (1, v6(2))),
+            (24, 10, 0, (4, index)),
         ]
     );
     // Without IPv6 the rest stands.

@@ -7,7 +7,7 @@ set -eu
 LEAST=${LEAST:-95}
 # What the real program decides counts as well: its counters are in a file from the start (%c),
 # since once it is confined it can make none.
-TESTS="api architecture capture captured check control control_lines control_schema corpus dialects doctor explain files git glob learn linux mac_run network observer oracle parse planted policy proxy seatbelt seccomp tls unified_log unix_sockets violation way_over"
+TESTS="api architecture arguments calls capture captured check control control_lines control_schema corpus dialects doctor explain files git glob learn linux mac_run network observer oracle parse planted policy proxy seatbelt seccomp tls unified_log unix_sockets violation way_over"
 tools=$(rustc --print sysroot)/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin
 profdata=${LLVM_PROFDATA:-$tools/llvm-profdata}
 cov=${LLVM_COV:-$tools/llvm-cov}
@@ -39,7 +39,18 @@ done
 # shellcheck disable=SC2086
 "$cov" export -format=lcov -instr-profile="$out/all.profdata" "$out/debug/srt" $objects >"$out/lcov.info"
 python3 - "$out/lcov.info" "$LEAST" <<'PYTHON'
-import collections, os, sys
+import collections, os, re, sys
+def compiled(path):
+    """Lines of functions that run when the program is compiled, where nobody counts."""
+    inside, found = None, set()
+    for number, line in enumerate(open(path), 1):
+        if inside is None and re.match(r"\s*(pub(\(\w+\))? )?const fn ", line):
+            inside = line[:len(line) - len(line.lstrip())]
+        if inside is not None:
+            found.add(number)
+            if line.rstrip() == inside + "}":
+                inside = None
+    return found
 rooms = ["parse", "policy", "emit", "proxy", "violation", "args"]
 lines, file = collections.defaultdict(dict), ""
 for line in open(sys.argv[1]):
@@ -51,6 +62,10 @@ for line in open(sys.argv[1]):
 fails = []
 for room in rooms:
     mine = {f: n for f, n in lines.items() if f == f"src/{room}.rs" or f.startswith(f"src/{room}/")}
+    for f, n in mine.items():
+        for number in compiled(f) & n.keys():
+            if not n[number]:
+                del n[number]
     every = sum(map(len, mine.values()))
     hit = sum(count > 0 for n in mine.values() for count in n.values())
     share = 100 * hit / every
