@@ -3,12 +3,10 @@
 mod support;
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
-use std::thread;
 
+use support::pages::server;
 use support::terminal::DRIVER;
 use support::{Scratch, Who, assert_status, everyone, finish, srt, text};
 
@@ -40,25 +38,6 @@ class Run:
         out, err = self.child.communicate(timeout=60)
         return self.child.returncode, out, err
 "#;
-
-fn server() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for peer in listener.incoming() {
-            let mut peer = peer.unwrap();
-            thread::spawn(move || {
-                let mut request = [0; 4096];
-                let length = peer.read(&mut request).unwrap_or(0);
-                let _ = peer.write_all(b"HTTP/1.0 200 OK\r\n\r\nthe page\n");
-                if request[..length].starts_with(b"GET /wait") {
-                    let _ = peer.read(&mut request);
-                }
-            });
-        }
-    });
-    port
-}
 
 /// What a supervisor says, as everyone.
 fn for_everyone(json: &str, script: &str, expected: &str) {

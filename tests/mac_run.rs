@@ -4,12 +4,12 @@
 mod support;
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener};
+use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use support::pages::server;
 use support::terminal::DRIVER;
 use support::{Scratch, Who, assert_status, finish, finish_child, said, srt, text};
 
@@ -54,21 +54,6 @@ fn shell(scratch: &Scratch, json: &str, script: &str) -> std::process::Output {
     let mut command = mac(scratch, json);
     command.args(["-c", script]);
     finish(command)
-}
-
-/// A server that says `the page` to whoever asks; its port.
-fn server() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for peer in listener.incoming() {
-            let mut peer = peer.unwrap();
-            let mut request = [0; 4096];
-            let _ = peer.read(&mut request);
-            let _ = peer.write_all(b"HTTP/1.0 200 OK\r\n\r\nthe page\n");
-        }
-    });
-    port
 }
 
 #[test]

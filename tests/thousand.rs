@@ -7,14 +7,12 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use sandbox_runtime::{
     Answer, Command, Event, Kind, RunId, Session, Settings, Stdio, Tunnels, Unlisted,
 };
+use support::pages::server;
 use support::{Scratch, program};
 
 fn settings(scratch: &Scratch, json: &str) -> Settings {
@@ -32,30 +30,6 @@ fn shell(scratch: &Scratch, script: &str) -> Command {
         .stdin(Stdio::Null)
         .stdout(Stdio::Null)
         .stderr(Stdio::Null)
-}
-
-/// A server that answers each request with `the page`; with `/wait` it begins, and goes on
-/// when the connection is closed by the other side. Its port.
-fn server() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for peer in listener.incoming() {
-            let peer = peer.unwrap();
-            thread::spawn(move || answer(peer));
-        }
-    });
-    port
-}
-
-fn answer(mut peer: TcpStream) {
-    let mut request = [0; 4096];
-    let length = peer.read(&mut request).unwrap_or(0);
-    let waits = request[..length].starts_with(b"GET /wait");
-    let _ = peer.write_all(b"HTTP/1.0 200 OK\r\nConnection: close\r\n\r\nthe page\n");
-    if waits {
-        let _ = peer.read(&mut request);
-    }
 }
 
 const CURL: &str = "curl -sS --max-time 30 --noproxy '' ";

@@ -11,21 +11,7 @@ use std::path::Path;
 use std::ptr;
 
 use super::cerr;
-
-/// What a directory entry is, as far as the file system says in the listing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EntryType {
-    /// A directory.
-    Directory,
-    /// A symbolic link.
-    Link,
-    /// A socket.
-    Socket,
-    /// Anything else that is known.
-    Other,
-    /// The file system does not say (DT_UNKNOWN).
-    Unknown,
-}
+pub use super::place::{EntryType, Identity, MountRoot, NO_WAIT, Removed};
 
 pub(super) fn c_string(bytes: &[u8]) -> io::Result<CString> {
     CString::new(bytes).map_err(|_| io::ErrorKind::InvalidInput.into())
@@ -131,15 +117,6 @@ pub fn path_of(object: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     Ok(path.into_os_string().into_vec())
 }
 
-/// What is removed: a directory, which must be empty, or anything else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Removed {
-    /// A directory.
-    Directory,
-    /// What is none.
-    Other,
-}
-
 /// Removes `name` from the directory `above`; a symbolic link is removed itself
 /// (unlinkat(2)).
 pub fn remove_at(above: BorrowedFd<'_>, name: &[u8], what: Removed) -> io::Result<()> {
@@ -221,27 +198,6 @@ fn dirent(bytes: &[u8]) -> Option<(&[u8], EntryType, usize)> {
     Some((name.get(..end)?, kind, size))
 }
 
-/// An object of a file system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// Device number.
-    pub device: u64,
-    /// Inode number: it may be used again as soon as it is free.
-    pub inode: u64,
-    /// When it was made, in nanoseconds, where the file system knows; and so what tells
-    /// it from another that has its number now.
-    pub born: u64,
-    /// What it is (`S_IFMT`, inode(7)).
-    pub kind: u64,
-}
-
-impl Identity {
-    /// Whether it is a directory.
-    pub fn is_directory(&self) -> bool {
-        self.kind == u64::from(libc::S_IFDIR)
-    }
-}
-
 /// Opens what lies at an absolute path without reading it, if no component of it is a
 /// symbolic link but perhaps the last, which is opened itself (`O_PATH`,
 /// `RESOLVE_NO_SYMLINKS`, openat2(2), Linux 5.6).
@@ -252,15 +208,6 @@ pub fn pin_down(path: &[u8]) -> io::Result<OwnedFd> {
     how.flags = (libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC) as u64;
     how.resolve = libc::RESOLVE_NO_SYMLINKS;
     open_how(&path, &how)
-}
-
-/// Whether an open object is the root of a mount.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MountRoot {
-    /// It is.
-    Root,
-    /// It lies inside one.
-    Inside,
 }
 
 /// The identity of an open object, and whether something is mounted there (statx(2),
@@ -317,7 +264,3 @@ pub fn may_create_in(directory: &[u8]) -> bool {
     // SAFETY: `path` is a valid C string for the length of the call.
     unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), wanted, libc::AT_EACCESS) == 0 }
 }
-
-/// Flags to open what may be no regular file: a fifo does not wait for its other end,
-/// a symbolic link is not followed.
-pub const NO_WAIT: i32 = libc::O_NONBLOCK | libc::O_NOFOLLOW;

@@ -30,6 +30,7 @@ pub mod own_calls;
 mod passing;
 #[cfg(target_os = "linux")]
 pub mod pidfd;
+mod place;
 #[cfg(target_os = "linux")]
 pub mod privileges;
 pub mod process;

@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod chance;
+pub mod pages;
 pub mod terminal;
 
 use std::collections::BTreeMap;

@@ -9,21 +9,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 
 use super::cerr;
-
-/// What a directory entry is, as far as the file system says in the listing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EntryType {
-    /// A directory.
-    Directory,
-    /// A symbolic link.
-    Link,
-    /// A socket.
-    Socket,
-    /// Anything else that is known.
-    Other,
-    /// The file system does not say (DT_UNKNOWN).
-    Unknown,
-}
+pub use super::place::{EntryType, Identity, MountRoot, NO_WAIT, Removed};
 
 fn c_string(bytes: &[u8]) -> io::Result<CString> {
     CString::new(bytes).map_err(|_| io::ErrorKind::InvalidInput.into())
@@ -92,15 +78,6 @@ pub fn path_of(object: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     cerr(unsafe { libc::fcntl(object.as_raw_fd(), libc::F_GETPATH, path.as_mut_ptr()) })?;
     path.truncate(path.iter().position(|&b| b == 0).unwrap_or(path.len()));
     Ok(path)
-}
-
-/// What is removed: a directory, which must be empty, or anything else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Removed {
-    /// A directory.
-    Directory,
-    /// What is none.
-    Other,
 }
 
 /// Removes `name` from the directory `above`; a symbolic link is removed itself
@@ -181,35 +158,6 @@ impl ListingBuffer {
     }
 }
 
-/// An object of a file system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// Device number.
-    pub device: u64,
-    /// Inode number.
-    pub inode: u64,
-    /// When it was made, in nanoseconds.
-    pub born: u64,
-    /// What it is (`S_IFMT`).
-    pub kind: u64,
-}
-
-impl Identity {
-    /// Whether it is a directory.
-    pub fn is_directory(&self) -> bool {
-        self.kind == u64::from(libc::S_IFDIR)
-    }
-}
-
-/// Whether an open object is the root of a mount.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MountRoot {
-    /// It is.
-    Root,
-    /// It lies inside one.
-    Inside,
-}
-
 /// The identity of an open object (fstat(2)). That something is mounted there, its device
 /// says: nothing is mounted twice.
 pub fn identity(object: BorrowedFd<'_>) -> io::Result<(Identity, MountRoot)> {
@@ -227,7 +175,3 @@ pub fn identity(object: BorrowedFd<'_>) -> io::Result<(Identity, MountRoot)> {
     };
     Ok((identity, MountRoot::Inside))
 }
-
-/// Flags to open what may be no regular file: a fifo does not wait for its other end,
-/// a symbolic link is not followed.
-pub const NO_WAIT: i32 = libc::O_NONBLOCK | libc::O_NOFOLLOW;
