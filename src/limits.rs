@@ -28,6 +28,10 @@ pub const DIAL: Duration = Duration::from_secs(30);
 /// Time between the beginnings of two connects of one connection (RFC 8305, 5).
 pub const STAGGER: Duration = Duration::from_millis(250);
 
+/// Until a connection is accepted that could not be, for want of descriptors or memory: soon
+/// enough for who waits, and seldom enough to cost nothing.
+pub const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
 /// Most connects at once for one connection.
 pub const ATTEMPTS: usize = 4;
 

@@ -149,7 +149,9 @@ fn processes(bench: &Bench) -> Vec<u32> {
         let dir = PathBuf::from(format!("/proc/{pid}"));
         let runs = fs::read_link(dir.join("exe")).is_ok_and(|exe| exe == bench.program);
         let line = fs::read(dir.join("cmdline")).unwrap_or_default();
-        runs || line.windows(at.len()).any(|part| part == at)
+        let line = [line, fs::read(dir.join("environ")).unwrap_or_default()].concat();
+        let here = fs::read_link(dir.join("cwd")).is_ok_and(|cwd| cwd == bench.scratch.path("."));
+        runs || here || line.windows(at.len()).any(|part| part == at)
     };
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -327,11 +329,15 @@ impl Bench {
                 let address = (Ipv4Addr::LOCALHOST, self.published).into();
                 thread::spawn(move || {
                     let longest = Duration::from_secs(4);
-                    if let Ok(mut peer) = TcpStream::connect_timeout(&address, longest) {
-                        let _ = peer.set_read_timeout(Some(longest));
-                        let _ = peer.write_all(b"x");
-                        let _ = peer.read(&mut [0]);
-                    }
+                    // One that fails is tried again; one that waits for ever is not.
+                    let attempt = || {
+                        let mut peer = TcpStream::connect_timeout(&address, longest)?;
+                        peer.set_read_timeout(Some(longest))?;
+                        peer.write_all(b"x")?;
+                        peer.read_exact(&mut [0])
+                    };
+                    let waits = |e: &std::io::Error| e.kind() == std::io::ErrorKind::WouldBlock;
+                    let _ = (0..20).find(|_| attempt().map_or_else(|e| waits(&e), |()| true));
                 });
             }
             if line == "resting" {

@@ -1,6 +1,7 @@
 //! Connections that are accepted, and how each begins.
 
 use std::io;
+use std::time::Instant;
 
 use mio::Interest;
 use mio::net::TcpStream;
@@ -10,6 +11,7 @@ use super::runs::Run;
 use super::stream::{Side, Stream};
 use super::token::Key;
 use super::{Reactor, Service};
+use crate::limits::ACCEPT_AGAIN;
 use crate::proxy::conversation::{Conversation, Event, Hop};
 use crate::proxy::names::Meant;
 
@@ -25,6 +27,7 @@ enum Start {
 
 impl Reactor {
     pub(super) fn accept(&mut self) {
+        self.accept_at = None;
         for n in 0..self.listeners.len() {
             while self.table.len() < self.capacity {
                 let Some(Some(one)) = self.listeners.get_mut(n) else {
@@ -40,9 +43,14 @@ impl Reactor {
                     }
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => one.waiting = false,
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                    // The peer is gone already, or descriptors have run out: either way
-                    // the next close or the next event looks again.
-                    Err(_) => break,
+                    // This one's peer is gone already; the next may wait behind it.
+                    Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
+                    // Descriptors or memory have run out, maybe the whole host's: no event
+                    // says when there are some again.
+                    Err(_) => {
+                        self.accept_at = Some(Instant::now() + ACCEPT_AGAIN);
+                        break;
+                    }
                 }
             }
         }

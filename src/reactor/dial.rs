@@ -65,6 +65,19 @@ impl Reactor {
         asked < waiting
     }
 
+    /// The socket that was asked for last will not come: the connection that it was for has
+    /// failed.
+    pub fn get_no_inside(&mut self, run: Run) {
+        if let Some(at) = self.asked.iter().rposition(|of| *of == run) {
+            self.asked.swap_remove(at);
+        }
+        if let Some(at) = self.inside.iter().rposition(|(of, _)| *of == run) {
+            if let Some((_, slot)) = self.inside.remove(at) {
+                self.tell(slot, Event::DialFailed(DialError::Overloaded));
+            }
+        }
+    }
+
     /// Takes an unconnected TCP socket that was made inside a run's sandbox, for the
     /// connection that has waited longest.
     pub fn take_inside(&mut self, run: Run, socket: OwnedFd) {

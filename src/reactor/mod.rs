@@ -50,6 +50,8 @@ pub struct Reactor {
     poll: Poll,
     events: Events,
     listeners: Vec<Option<Listening>>,
+    /// When connections that could not be accepted are tried again.
+    accept_at: Option<Instant>,
     table: Table,
     /// Most connections at once.
     capacity: usize,
@@ -119,6 +121,7 @@ impl Reactor {
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS),
             listeners: Vec::new(),
+            accept_at: None,
             table: Table::default(),
             capacity: usize::try_from(room)
                 .unwrap_or(CONNECTIONS)
@@ -253,7 +256,7 @@ impl Reactor {
             return Some(Duration::ZERO);
         }
         let first = self.deadlines.first().map(|(at, _)| *at);
-        let next = [until, first, self.resolver.deadline()]
+        let next = [until, first, self.resolver.deadline(), self.accept_at]
             .into_iter()
             .flatten()
             .min()?;

@@ -130,14 +130,15 @@ impl Resolver {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         sys::process::confine_spawn(&mut command, Vec::new(), Orphaned::Killed);
-        let child = command.spawn()?;
         let id = self.next_id;
         self.next_id = id.wrapping_add(1) & 0xffff;
+        // First: a process that cannot be heard is not started.
         registry.register(
             &mut SourceFd(&ours.as_raw_fd()),
             Key::Helper(id).token(),
             Interest::READABLE,
         )?;
+        let child = command.spawn()?;
         self.helpers.push(Helper {
             id,
             child,

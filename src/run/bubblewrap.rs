@@ -17,7 +17,8 @@ use crate::limits::BWRAP_WORDS;
 use crate::sys;
 use crate::sys::process::Orphaned;
 
-/// A bubblewrap that has been started.
+/// A bubblewrap that has been started. Dropped before it is over, it is ended with all that
+/// it has started: what a run clears up must not be in use any more.
 pub struct Started {
     /// The process.
     pub child: Child,
@@ -31,6 +32,26 @@ pub struct Started {
     pub words: File,
     /// Which program it is.
     pub program: PathBuf,
+    /// What the processes of its run are known by.
+    mark: String,
+    /// It has ended, and nothing of it is left.
+    pub over: bool,
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if !self.over {
+            end(&mut self.child, &self.mark);
+        }
+    }
+}
+
+/// Ends bubblewrap and what it has started.
+fn end(child: &mut Child, mark: &str) {
+    // It may have ended; and what cannot be ended, the next run ends.
+    let _ = child.kill();
+    let _ = child.wait();
+    let _ = orphans::end(mark);
 }
 
 /// Starts it with exactly the descriptors that it and the stage need.
@@ -96,11 +117,18 @@ pub fn spawn(plan: &Plan, run: &Request) -> Result<Started, Error> {
     // Killed at the wrong moment, it would leave its child waiting for it for ever.
     // Left alone, it comes to the stage, which sees that nobody listens, and ends.
     sys::process::confine_spawn(&mut command, kept, Orphaned::Left);
-    let child = command.spawn().map_err(|e| Error::Bwrap {
+    let mut child = command.spawn().map_err(|e| Error::Bwrap {
         words: format!("{}: {e}", plan.bwrap.display()),
         cure: "set bwrapPath to a bubblewrap that this user may execute",
     })?;
-    let pidfd = sys::pidfd::pidfd(child.id()).doing("watching bubblewrap")?;
+    let mark = plan.temporary.mark().to_owned();
+    let pidfd = match sys::pidfd::pidfd(child.id()).doing("watching bubblewrap") {
+        Ok(pidfd) => pidfd,
+        Err(error) => {
+            end(&mut child, &mark);
+            return Err(error);
+        }
+    };
     Ok(Started {
         child,
         pidfd,
@@ -108,6 +136,8 @@ pub fn spawn(plan: &Plan, run: &Request) -> Result<Started, Error> {
         info: info.map(OwnedFd::from),
         words,
         program: plan.bwrap.clone(),
+        mark,
+        over: false,
     })
 }
 

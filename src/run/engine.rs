@@ -38,8 +38,9 @@ const CALLS: u32 = 3;
 
 /// What has been started, and is not served yet.
 pub struct Launched {
-    plan: Plan,
+    // Dropped before the plan, which clears up.
     started: Started,
+    plan: Plan,
     published: Vec<(u16, OwnedFd)>,
 }
 
@@ -71,8 +72,9 @@ pub struct Finished {
 
 /// A run.
 struct One {
-    plan: Plan,
+    // Dropped before the plan, which clears up.
     started: Started,
+    plan: Plan,
     ready: Ready,
     course: Course,
     watching: Watching,
@@ -291,6 +293,7 @@ impl Engine {
             let _ = started.child.kill();
             let _ = started.child.wait();
         }
+        started.over = true;
         self.ended.extend(ready.end());
         drop((started, watching));
         let mut status = ending.map(|ending| match ending {
@@ -383,8 +386,9 @@ impl One {
             self.course.noticed = false;
         }
         while reactor.wants_inside(run) {
-            // A stage that is gone needs no connections.
-            let _ = sys::fd::send(self.started.socket.as_fd(), &[SOCKET], &[]);
+            if sys::fd::send(self.started.socket.as_fd(), &[SOCKET], &[]).is_err() {
+                reactor.get_no_inside(run);
+            }
         }
         if !self.gone {
             return Ok(None);

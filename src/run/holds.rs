@@ -147,14 +147,18 @@ impl Index {
         for Dead { name, held } in dead {
             // Its bubblewrap may still be mounting on what is to be removed.
             orphans::end(&name.to_string_lossy())?;
+            let mut cleared = Ok(());
             for (path, held) in latest(held).into_iter().rev() {
                 if taken.contains(path.as_slice()) {
                     records.left.insert(path, held);
                 } else if !records.living.contains_key(&path) {
-                    remove(&held, super::paths::path(&path));
+                    cleared = cleared.and(remove(&held, super::paths::path(&path)));
                 }
             }
-            fs::remove_file(self.path.join(&name))?;
+            // Otherwise the record stays for the next.
+            if cleared.is_ok() {
+                fs::remove_file(self.path.join(&name))?;
+            }
         }
         Ok(records)
     }
@@ -332,11 +336,13 @@ impl Holds {
         // What dead runs left is the next one's: we may not remove it any more.
         let (records, _) = self.index.survey(Some(&self.name))?;
         // What lies inside another goes first.
+        let mut cleared = Ok(());
         for (at, held) in self.made.iter().rev() {
             if !records.living.contains_key(at) {
-                remove(held, &self.now(at));
+                cleared = cleared.and(remove(held, &self.now(at)));
             }
         }
+        cleared?;
         fs::remove_file(self.index.path.join(&self.name))
     }
 }

@@ -79,30 +79,49 @@ pub fn could_be_opened_up(at: &[u8]) -> bool {
 
 /// Removes the placeholder at `at`, if it is still what was made and nobody has put
 /// anything into it.
-pub fn remove(held: &Held, at: &Path) {
+///
+/// # Errors
+/// It is still there, and may be removed another time.
+pub fn remove(held: &Held, at: &Path) -> io::Result<()> {
     let Ok(found) = fs::symlink_metadata(at) else {
-        return;
+        return Ok(());
     };
     let is = found.file_type();
     let same = held
         .identity
         .is_none_or(|id| id == (found.dev(), found.ino()));
     if !same || found.uid() != sys::host::uid() {
-        return;
+        return Ok(());
     }
-    // What resists has been taken into use, or is gone.
-    let _ = match held.made {
+    let removed = match held.made {
         Made::Directory if is.is_dir() => fs::remove_dir(at),
         Made::Socket if is.is_socket() => fs::remove_file(at),
         // What was to be a socket may have become a file, where there are none.
         Made::Socket if held.identity.is_some() => Ok(()),
-        Made::Socket | Made::File if is.is_file() && is_untouched(at, found.len()) => {
-            fs::remove_file(at)
-        }
+        Made::Socket | Made::File if is.is_file() => match is_untouched(at, found.len()) {
+            Ok(true) => fs::remove_file(at),
+            Ok(false) => Ok(()),
+            Err(e) => Err(e),
+        },
         Made::Directory | Made::Socket | Made::File => Ok(()),
     };
+    match removed {
+        // The device, or a lack of memory: nothing that lasts.
+        Err(e) if is_passing(&e) => Err(e),
+        // What resists has been taken into use, or is gone.
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
-fn is_untouched(at: &Path, length: u64) -> bool {
-    length == 0 || length == HERE.len() as u64 && fs::read(at).is_ok_and(|c| c == HERE)
+fn is_passing(error: &io::Error) -> bool {
+    let gone = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+    let used = [
+        io::ErrorKind::DirectoryNotEmpty,
+        io::ErrorKind::ResourceBusy,
+    ];
+    !is_refusal(error) && !gone.contains(&error.kind()) && !used.contains(&error.kind())
+}
+
+fn is_untouched(at: &Path, length: u64) -> io::Result<bool> {
+    Ok(length == 0 || length == HERE.len() as u64 && fs::read(at)? == HERE)
 }
