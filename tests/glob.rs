@@ -165,9 +165,56 @@ fn naive_name(pattern: &[u8], name: &[u8]) -> bool {
                     .is_some_and(|(_, after)| naive_name(pattern, after))
         }
         (Some((b'?', rest)), Some((_, after))) => naive_name(rest, after),
+        (Some((b'[', rest)), Some((&n, after))) => {
+            let (members, rest) = naive_set(rest).unwrap();
+            members.contains(&n) && naive_name(rest, after)
+        }
         (Some((p, rest)), Some((n, after))) => p == n && naive_name(rest, after),
         _ => false,
     }
+}
+
+/// The bytes that a set stands for, and what follows it; `None` where it is none.
+fn naive_set(after_bracket: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let negated = matches!(after_bracket.first(), Some(b'!' | b'^'));
+    let inside = &after_bracket[usize::from(negated)..];
+    // A first `]` is a member.
+    let close = 1 + inside.get(1..)?.iter().position(|&b| b == b']')?;
+    let mut listed = Vec::new();
+    let mut left = &inside[..close];
+    while let Some(&first) = left.first() {
+        let (last, used) = match left {
+            [_, b'-', last, ..] => (*last, 3),
+            _ => (first, 1),
+        };
+        if last < first {
+            return None;
+        }
+        listed.extend(first..=last);
+        left = &left[used..];
+    }
+    let all = 0..=127;
+    let members = all.filter(|b| listed.contains(b) != negated).collect();
+    Some((members, &inside[close + 1..]))
+}
+
+/// Whether the text is the pattern of one name.
+fn naive_valid(mut component: &[u8]) -> bool {
+    let mut star = false;
+    while let Some((&first, mut rest)) = component.split_first() {
+        if first == b'[' {
+            match naive_set(rest) {
+                Some((_, after)) => rest = after,
+                None => return false,
+            }
+        }
+        if star && first == b'*' {
+            return false;
+        }
+        star = first == b'*';
+        component = rest;
+    }
+    true
 }
 
 /// Every string over `alphabet` up to `longest`.
@@ -188,32 +235,69 @@ fn strings(alphabet: &[u8], longest: usize) -> Vec<String> {
     all
 }
 
-#[test]
-fn every_small_pattern_agrees_with_the_naive_matcher() {
-    let paths: Vec<String> = strings(b"ab/", 6)
+/// Every pattern over `alphabet` up to `longest` against every path over `letters` up to
+/// `deepest`: what is no pattern is refused, and what is one matches what the naive matcher
+/// does. How many pairs that were.
+fn compare(alphabet: &[u8], longest: usize, letters: &[u8], deepest: usize) -> usize {
+    let texts: Vec<String> = strings(letters, deepest)
         .into_iter()
         .filter(|p| p.split('/').all(|name| !name.is_empty()))
         .collect();
+    let paths: Vec<Vec<&str>> = texts.iter().map(|p| p.split('/').collect()).collect();
     let mut compared = 0;
-    for pattern in strings(b"ab/?*", 5) {
-        let Ok(PathPattern::Glob(glob)) = path_pattern(&pattern) else {
-            continue;
-        };
-        // The base is matched by the file system; a trailing `**` stands for nothing.
+    for pattern in strings(alphabet, longest) {
         let mut parts: Vec<&str> = pattern.split('/').filter(|p| !p.is_empty()).collect();
-        let literal = parts.iter().take_while(|p| !p.contains(['*', '?'])).count();
+        let valid = parts
+            .iter()
+            .all(|p| *p == "**" || naive_valid(p.as_bytes()));
+        let read = path_pattern(&pattern);
+        assert_eq!(read.is_ok(), valid && !pattern.is_empty(), "{pattern}");
+        // The base is matched by the file system; a trailing `**` stands for nothing.
+        let literal = parts
+            .iter()
+            .take_while(|p| !p.contains(['*', '?', '[']))
+            .count();
         parts.drain(..literal);
         while parts.last() == Some(&"**") {
             parts.pop();
         }
+        let Ok(PathPattern::Glob(glob)) = read else {
+            assert!(!valid || parts.is_empty(), "{pattern} is literal");
+            continue;
+        };
         for path in &paths {
-            let names: Vec<&str> = path.split('/').collect();
-            let ours = glob.matches(names.iter().map(|n| n.as_bytes()));
-            assert_eq!(ours, naive(&parts, &names), "{pattern} on {path}");
-            compared += 1;
+            let ours = glob.matches(path.iter().map(|n| n.as_bytes()));
+            assert_eq!(ours, naive(&parts, path), "{pattern} on {path:?}");
         }
+        compared += paths.len();
     }
-    assert!(compared > 500_000, "{compared}");
+    compared
+}
+
+#[test]
+fn every_small_pattern_agrees_with_the_naive_matcher() {
+    let compared = compare(b"ab/?*", 5, b"ab/", 5);
+    assert!(compared > 300_000, "{compared}");
+}
+
+#[test]
+fn every_pattern_of_seven_characters_agrees_with_the_naive_matcher() {
+    let compared = compare(b"ab/?*", 7, b"ab/", 3);
+    assert!(compared > 1_000_000, "{compared}");
+}
+
+#[test]
+fn every_set_of_seven_characters_agrees_with_the_naive_matcher() {
+    let compared = compare(b"a[]!-", 7, b"a]!-[", 2);
+    assert!(compared > 100_000, "{compared}");
+    let compared = compare(b"ab[]-^", 6, b"ab]-^`", 2);
+    assert!(compared > 100_000, "{compared}");
+}
+
+#[test]
+fn every_small_mixture_agrees_with_the_naive_matcher() {
+    let compared = compare(b"a/?*[]", 6, b"a]/", 3);
+    assert!(compared > 200_000, "{compared}");
 }
 
 #[test]

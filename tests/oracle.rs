@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use sandbox_runtime::emit::bwrap::{Op, plan};
@@ -11,7 +11,7 @@ use sandbox_runtime::parse::settings::settings;
 use sandbox_runtime::policy::files::{Access, Kind, Rule};
 use sandbox_runtime::policy::{Facts, Place, Policy, Resolved};
 use support::chance::Chance;
-use support::{Scratch, assert_status, everyone, finish, srt, text};
+use support::{Scratch, Who, assert_status, everyone, finish, srt, text};
 
 type Tree = BTreeMap<String, Kind>;
 type Rules = Vec<(String, Rule)>;
@@ -54,7 +54,8 @@ fn rules(chance: &mut Chance, tree: &Tree, kinds: &[Rule]) -> Rules {
 }
 
 fn lies_in(path: &str, above: &str) -> bool {
-    path == above || path.starts_with(&format!("{above}/"))
+    path.strip_prefix(above)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// What may be done with `path`, by the specification's words.
@@ -105,10 +106,10 @@ fn policy(tree: &Tree, rules: &Rules) -> Policy {
     Policy::new(&settings(b"{}").unwrap(), &facts).unwrap()
 }
 
-/// What a mount table built by `ops` lets one do with `path`: the deepest mount above it
-/// decides, and a mount covers what was mounted below it before.
-fn simulate(path: &str, ops: &[Op]) -> Access {
-    let mut table: Vec<(String, Access)> = Vec::new();
+/// The mount table that `ops` build, in the order in which it came to be: a mount covers
+/// what was mounted below it before.
+fn mounted(ops: &[Op]) -> Vec<(&str, Access)> {
+    let mut table: Vec<(&str, Access)> = Vec::new();
     for op in ops {
         let (at, access) = match op {
             Op::Bind(at) => (at, Access::Write),
@@ -116,11 +117,15 @@ fn simulate(path: &str, ops: &[Op]) -> Access {
             Op::Hide(at) | Op::Mask(at) | Op::Empty(at) => (at, Access::Hidden),
             Op::Link(_) | Op::Seal(_) | Op::Devices | Op::Processes => continue,
         };
-        let at = String::from_utf8(at.clone()).unwrap();
-        let at = at.trim_end_matches('/').to_owned();
-        table.retain(|(below, _)| !lies_in(below, &at));
+        let at = std::str::from_utf8(at).unwrap().trim_end_matches('/');
+        table.retain(|(below, _)| !lies_in(below, at));
         table.push((at, access));
     }
+    table
+}
+
+/// What the mounts let one do with `path`: the deepest above it decides.
+fn simulate(path: &str, table: &[(&str, Access)]) -> Access {
     let above = table.iter().filter(|(at, _)| lies_in(path, at));
     above.max_by_key(|(at, _)| at.len()).unwrap().1
 }
@@ -128,6 +133,7 @@ fn simulate(path: &str, ops: &[Op]) -> Access {
 /// Everything in which the plan `ops` is not what the rules ask for.
 fn disagreements(tree: &Tree, rules: &Rules, ops: &[Op]) -> Vec<String> {
     let mut found = Vec::new();
+    let table = mounted(ops);
     let is_mount = |path: &str| {
         ops.iter()
             .filter_map(Op::mounts)
@@ -135,7 +141,7 @@ fn disagreements(tree: &Tree, rules: &Rules, ops: &[Op]) -> Vec<String> {
     };
     for path in tree.keys() {
         let expected = oracle(path, rules);
-        if simulate(path, ops) != expected {
+        if simulate(path, &table) != expected {
             found.push(format!("{path}: {expected:?}"));
         }
         // What is not writable must not be moved away with a directory above it.
@@ -157,7 +163,7 @@ fn disagreements(tree: &Tree, rules: &Rules, ops: &[Op]) -> Vec<String> {
             found.push(format!("{op:?} is left writable"));
         }
     }
-    if simulate("/tmp/own", ops) != Access::Write {
+    if simulate("/tmp/own", &table) != Access::Write {
         found.push("the temporary directory is not writable".into());
     }
     found
@@ -263,98 +269,184 @@ fn names_a_rule(rule: &str, path: &str, json: &str, tree: &Tree) -> bool {
     tree.contains_key(entry) && lies_in(path, entry)
 }
 
+/// A policy of `rules` as the kernel holds it, and as it is explained: `lay` makes the tree
+/// and the rules below the directory that it is given.
+fn ask_the_kernel(who: Who, round: usize, lay: impl FnOnce(&str) -> (Tree, Rules)) {
+    let scratch = Scratch::new();
+    scratch.file("probe.py", PROBE);
+    let root = scratch.path("t").to_str().unwrap().to_owned();
+    let (tree, rules) = lay(&root);
+    // Always-denied names below what may be written.
+    let roots: Vec<&String> = rules
+        .iter()
+        .filter(|(_, rule)| *rule == Rule::AllowWrite)
+        .map(|(path, _)| path)
+        .collect();
+    let denied = tree.keys().filter(|path| {
+        let name = path.rsplit('/').next().unwrap();
+        matches!(name, ".bashrc" | ".vscode")
+            && roots
+                .iter()
+                .any(|root| path.starts_with(&format!("{root}/")))
+    });
+    let denied: Rules = denied.map(|path| (path.clone(), Rule::Protected)).collect();
+    let expected = [rules.clone(), denied].concat();
+    for (path, kind) in &tree {
+        let name = path
+            .strip_prefix(scratch.path("").to_str().unwrap())
+            .unwrap();
+        match kind {
+            Kind::Directory => drop(scratch.dir(name.trim_start_matches('/'))),
+            _ => drop(scratch.file(name.trim_start_matches('/'), "content")),
+        }
+    }
+    let list = |wanted: Rule| {
+        let named = rules.iter().filter(|(_, rule)| *rule == wanted);
+        named
+            .map(|(path, _)| format!("{path:?}"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let json = format!(
+        r#"{{"filesystem": {{"denyRead": [{}], "allowRead": [{}], "allowWrite": [{}], "denyWrite": [{}]}}}}"#,
+        list(Rule::DenyRead),
+        list(Rule::AllowRead),
+        list(Rule::AllowWrite),
+        list(Rule::DenyWrite)
+    );
+    let mut command = srt(who, &scratch.path(""));
+    command
+        .arg("-s")
+        .arg(scratch.policy(&json))
+        .args(["python3", "probe.py"]);
+    for (path, kind) in &tree {
+        let letter = if *kind == Kind::Directory { "d" } else { "f" };
+        command.arg(format!("{letter}{path}"));
+    }
+    let out = finish(command);
+    assert_status(&out, 0);
+    for (path, said) in tree.keys().zip(text(&out.stdout).lines()) {
+        let wanted = format!("{:?}", oracle(path, &expected));
+        assert_eq!(said, wanted, "round {round} as {who:?}, {path}: {json}");
+    }
+    // What is explained is what the kernel does, and a denial names its rule.
+    for (action, held) in [("read", &["Hidden"][..]), ("write", &["Hidden", "Read"])] {
+        let mut command = srt(who, &scratch.path(""));
+        command.arg("-s").arg(scratch.policy(&json));
+        command.args(["--explain", action]).args(tree.keys());
+        let explained = finish(command);
+        let denied = text(&out.stdout).lines().any(|said| held.contains(&said));
+        assert_status(&explained, i32::from(denied));
+        let explained = text(&explained.stdout);
+        assert_eq!(explained.lines().count(), tree.len());
+        for ((path, said), line) in tree
+            .keys()
+            .zip(text(&out.stdout).lines())
+            .zip(explained.lines())
+        {
+            let word = if held.contains(&said) {
+                "denied"
+            } else {
+                "allowed"
+            };
+            let begin = format!("{path}: {word}: ");
+            assert!(line.starts_with(&begin), "{line}, but {said}: {json}");
+            let rule = &line[begin.len()..];
+            assert!(names_a_rule(rule, path, &json, &tree), "{line}: {json}");
+        }
+    }
+    // What was probed is as it was: nothing was left, nothing moved.
+    assert!(fs::metadata(&root).is_ok());
+}
+
 #[test]
 fn a_sample_of_policies_is_asked_of_the_kernel() {
     let mut chance = Chance(0x2545_f491_4f6c_dd1d);
     for who in everyone() {
         for round in 0..25 {
-            let scratch = Scratch::new();
-            scratch.file("probe.py", PROBE);
-            let root = scratch.path("t").to_str().unwrap().to_owned();
-            let names = ["a", "b", "c", "x.pem", ".bashrc", ".vscode"];
-            let tree = tree(&mut chance, &root, &names);
-            let rules = rules(&mut chance, &tree, &KINDS[..4]);
-            // Always-denied names below what may be written.
-            let roots: Vec<&String> = rules
-                .iter()
-                .filter(|(_, rule)| *rule == Rule::AllowWrite)
-                .map(|(path, _)| path)
-                .collect();
-            let denied = tree.keys().filter(|path| {
-                let name = path.rsplit('/').next().unwrap();
-                matches!(name, ".bashrc" | ".vscode")
-                    && roots
-                        .iter()
-                        .any(|root| path.starts_with(&format!("{root}/")))
+            ask_the_kernel(who, round, |root| {
+                let names = ["a", "b", "c", "x.pem", ".bashrc", ".vscode"];
+                let tree = tree(&mut chance, root, &names);
+                let rules = rules(&mut chance, &tree, &KINDS[..4]);
+                (tree, rules)
             });
-            let denied: Rules = denied.map(|path| (path.clone(), Rule::Protected)).collect();
-            let expected = [rules.clone(), denied].concat();
-            for (path, kind) in &tree {
-                let name = path
-                    .strip_prefix(scratch.path("").to_str().unwrap())
-                    .unwrap();
-                match kind {
-                    Kind::Directory => drop(scratch.dir(name.trim_start_matches('/'))),
-                    _ => drop(scratch.file(name.trim_start_matches('/'), "content")),
-                }
-            }
-            let list = |wanted: Rule| {
-                let named = rules.iter().filter(|(_, rule)| *rule == wanted);
-                named
-                    .map(|(path, _)| format!("{path:?}"))
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            };
-            let json = format!(
-                r#"{{"filesystem": {{"denyRead": [{}], "allowRead": [{}], "allowWrite": [{}], "denyWrite": [{}]}}}}"#,
-                list(Rule::DenyRead),
-                list(Rule::AllowRead),
-                list(Rule::AllowWrite),
-                list(Rule::DenyWrite)
-            );
-            let mut command = srt(who, &scratch.path(""));
-            command
-                .arg("-s")
-                .arg(scratch.policy(&json))
-                .args(["python3", "probe.py"]);
-            for (path, kind) in &tree {
-                let letter = if *kind == Kind::Directory { "d" } else { "f" };
-                command.arg(format!("{letter}{path}"));
-            }
-            let out = finish(command);
-            assert_status(&out, 0);
-            for (path, said) in tree.keys().zip(text(&out.stdout).lines()) {
-                let wanted = format!("{:?}", oracle(path, &expected));
-                assert_eq!(said, wanted, "round {round} as {who:?}, {path}: {json}");
-            }
-            // What is explained is what the kernel does, and a denial names its rule.
-            for (action, held) in [("read", &["Hidden"][..]), ("write", &["Hidden", "Read"])] {
-                let mut command = srt(who, &scratch.path(""));
-                command.arg("-s").arg(scratch.policy(&json));
-                command.args(["--explain", action]).args(tree.keys());
-                let explained = finish(command);
-                let denied = text(&out.stdout).lines().any(|said| held.contains(&said));
-                assert_status(&explained, i32::from(denied));
-                let explained = text(&explained.stdout);
-                assert_eq!(explained.lines().count(), tree.len());
-                for ((path, said), line) in tree
-                    .keys()
-                    .zip(text(&out.stdout).lines())
-                    .zip(explained.lines())
-                {
-                    let word = if held.contains(&said) {
-                        "denied"
-                    } else {
-                        "allowed"
-                    };
-                    let begin = format!("{path}: {word}: ");
-                    assert!(line.starts_with(&begin), "{line}, but {said}: {json}");
-                    let rule = &line[begin.len()..];
-                    assert!(names_a_rule(rule, path, &json, &tree), "{line}: {json}");
-                }
-            }
-            // What was probed is as it was: nothing was left, nothing moved.
-            assert!(fs::metadata(&root).is_ok());
+        }
+    }
+}
+
+/// Four directories, each in the one before, and beside them one whose name begins alike;
+/// every one has a file `f` in it.
+fn chain(root: &str) -> (Tree, [String; 4]) {
+    let levels = ["", "/a", "/a/b", "/a/b/c"].map(|below| format!("{root}{below}"));
+    let mut tree = Tree::new();
+    for directory in levels.iter().chain([&format!("{root}/ab")]) {
+        tree.insert(directory.clone(), Kind::Directory);
+        tree.insert(format!("{directory}/f"), Kind::File);
+    }
+    (tree, levels)
+}
+
+/// All there is to say of four directories: each bit of `number` is one of the four rules
+/// of one of them.
+const WORLDS: usize = 1 << 16;
+
+fn world(levels: &[String; 4], number: usize) -> Rules {
+    let bits = (0..16).filter(|bit| number >> bit & 1 == 1);
+    bits.map(|bit| (levels[bit / 4].clone(), KINDS[bit % 4]))
+        .collect()
+}
+
+#[test]
+fn every_policy_of_four_directories_is_the_oracles_and_so_is_its_plan() {
+    let (tree, levels) = chain("/w");
+    let mut answers = BTreeSet::new();
+    for number in 0..WORLDS {
+        let rules = world(&levels, number);
+        let policy = policy(&tree, &rules);
+        for path in tree.keys() {
+            let said = policy.files.access(path.as_bytes());
+            assert_eq!(said, oracle(path, &rules), "{path}: {rules:?}");
+        }
+        let ops = plan(&policy);
+        let found = disagreements(&tree, &rules, &ops);
+        assert!(found.is_empty(), "{found:?}\n{rules:?}\n{ops:?}");
+        answers.insert(levels.each_ref().map(|path| oracle(path, &rules)));
+    }
+    // Three answers for each of four directories, save the nine in which one is writable
+    // below one that is not, in one that is: what denyWrite takes, nothing gives back.
+    assert_eq!(answers.len(), 81 - 9);
+}
+
+#[test]
+fn the_order_in_which_rules_are_written_changes_nothing() {
+    let (tree, levels) = chain("/w");
+    for number in 0..256 {
+        let rules: Rules = (0..4)
+            .map(|level| (levels[level].clone(), KINDS[number >> (2 * level) & 3]))
+            .collect();
+        let ops = plan(&policy(&tree, &rules));
+        for order in 0..24 {
+            // The numbers below 4! as permutations: which of those left comes next.
+            let mut left = rules.clone();
+            let written = [order / 6, order / 2 % 3, order % 2, 0]
+                .map(|next| left.remove(next))
+                .to_vec();
+            assert_eq!(plan(&policy(&tree, &written)), ops, "{written:?}");
+        }
+    }
+}
+
+#[test]
+fn a_sample_of_all_policies_of_four_directories_is_asked_of_the_kernel() {
+    let mut chance = Chance(0x6c62_272e_07bb_0142);
+    for who in everyone() {
+        for _ in 0..20 {
+            let number = chance.below(WORLDS);
+            ask_the_kernel(who, number, |root| {
+                let (tree, levels) = chain(root);
+                let rules = world(&levels, number);
+                (tree, rules)
+            });
         }
     }
 }
