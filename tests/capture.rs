@@ -710,3 +710,32 @@ fn what_is_captured_takes_the_way_out_that_the_settings_name() {
     // That hop looks names up.
     assert_eq!(questions(&lab), "");
 }
+
+// With a way chosen by the address alone, the page is fetched past that program.
+#[test]
+fn pitfall_48_a_pinned_address_is_not_reached_past_the_program_that_its_name_goes_to() {
+    let Some(lab) = Lab::new("pinned past mitm") else {
+        return;
+    };
+    let mitm = r#"{"network": {"allowedDomains": ["allowed.test", "denied.test"],
+        "mitmProxy": {"socketPath": "@/mitm.sock", "domains": ["allowed.test"]}}, "filesystem": {"allowWrite": ["@"]}}"#;
+    for who in everyone() {
+        let (said, _) = script(
+            &lab,
+            who,
+            mitm,
+            r#"
+get = b"GET / HTTP/1.0\r\nHost: allowed.test\r\n\r\n"
+for host in "10.77.0.2", "allowed.test": print(connect(host, 80, get)[:12])
+"#,
+        );
+        assert_eq!(said, "b'HTTP/1.1 200'\n".repeat(2));
+        let log = text(
+            &lab.on_server(&["curl", "-sS", "http://10.77.0.2/log"])
+                .stdout,
+        );
+        let passed = log.matches("CONNECT allowed.test:80 ").count();
+        assert!(passed > 0 && passed.is_multiple_of(2), "{log}");
+        assert!(!log.contains("10.77.0.2"), "{log}");
+    }
+}

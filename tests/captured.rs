@@ -164,7 +164,9 @@ fn an_address_is_what_the_hosts_file_calls_it_and_no_rule_speaks_of() {
             matches!(network.decide(&target), Verdict::Deny(_)),
             "{text}"
         );
-        matches!(network.decide_connected(&target), Verdict::Allow { .. })
+        let (verdict, reached) = network.decide_connected(&target);
+        assert_eq!(reached, target);
+        matches!(verdict, Verdict::Allow { .. })
     };
     for (target, allowed) in [
         ("10.0.0.5:80", true),
@@ -181,6 +183,52 @@ fn an_address_is_what_the_hosts_file_calls_it_and_no_rule_speaks_of() {
         ("10.0.0.1:80", false),
     ] {
         assert_eq!(decided(target), allowed, "{target}");
+    }
+}
+
+/// What an address is that the hosts file gives three names, on port 443.
+fn reached(more: &str, unlisted: Unlisted) -> (bool, String) {
+    let text =
+        format!(r#"{{"network": {{"allowedDomains": ["a.corp", "b.corp", "c.corp"]{more}}}}}"#);
+    let settings = settings(text.as_bytes()).unwrap().network;
+    let routes = Routes::new(&settings, &Vec::new()).unwrap();
+    let hosts = hosts(b"10.0.0.5 a.corp b.corp c.corp").collect::<Vec<_>>();
+    let network = Network::new(&settings, &[], routes)
+        .with_unlisted(unlisted)
+        .with_hosts(&hosts);
+    let (verdict, reached) = network.decide_connected(&authority(b"10.0.0.5:443").unwrap());
+    let allowed = matches!(verdict, Verdict::Allow { .. });
+    (allowed, reached.to_string())
+}
+
+// With a way chosen by the address alone, the first two go past the program.
+#[test]
+fn pitfall_48_an_address_goes_by_the_way_of_its_name() {
+    let mitm = |domain: &str| {
+        format!(r#", "mitmProxy": {{"socketPath": "/run/mitm", "domains": ["{domain}"]}}"#)
+    };
+    let parent = |no: &str| {
+        format!(r#", "parentProxy": {{"https": "http://proxy.test:8080", "noProxy": ["{no}"]}}"#)
+    };
+    for (more, at) in [
+        (mitm("a.corp"), "a.corp:443"),
+        (mitm("b.corp"), "b.corp:443"),
+        (mitm("10.0.0.5"), "10.0.0.5:443"),
+        (parent("x.corp"), "10.0.0.5:443"),
+        (parent("a.corp"), "a.corp:443"),
+        (String::new(), "10.0.0.5:443"),
+    ] {
+        let found = reached(&more, Unlisted::Refused);
+        assert_eq!(found, (true, at.to_owned()), "{more}");
+    }
+}
+
+// Where somebody is there to be asked about the rest, they were asked about it.
+#[test]
+fn what_a_pinned_name_allows_nobody_is_asked_about() {
+    for unlisted in [Unlisted::Refused, Unlisted::Learned, Unlisted::Asked] {
+        let found = reached("", unlisted);
+        assert_eq!(found, (true, "10.0.0.5:443".to_owned()), "{unlisted:?}");
     }
 }
 

@@ -301,27 +301,42 @@ impl Network {
     }
 
     /// Whether the command may reach `target` by connecting to it: as above, and an address
-    /// of which no rule speaks also under the names that the hosts file gives it.
-    pub fn decide_connected(&self, target: &Target) -> Verdict {
+    /// of which no rule speaks also under the names that the hosts file gives it. With what
+    /// is then reached: one of these names, where it has a way of its own.
+    pub fn decide_connected(&self, target: &Target) -> (Verdict, Target) {
         let verdict = self.decide(target);
-        let (Host::Address(ip), Verdict::Learn(_) | Verdict::Deny(Reason::NotListed { .. })) =
-            (&target.host, &verdict)
+        let (
+            Host::Address(ip),
+            Verdict::Learn(_) | Verdict::Ask(_) | Verdict::Deny(Reason::NotListed { .. }),
+        ) = (&target.host, &verdict)
         else {
-            return verdict;
+            return (verdict, target.clone());
         };
         let named = self.hosts.get(ip).into_iter().flatten();
-        let mut verdicts = named.map(|name| {
-            self.decide(&Target {
+        let mut named: Vec<(Verdict, Target)> = named
+            .map(|name| Target {
                 host: Host::Name(name.clone()),
                 port: target.port,
             })
-        });
+            .map(|named| (self.decide(&named), named))
+            .collect();
         // Which of them is meant is not known: all must be allowed.
-        let first = verdicts.next();
-        let allows = |verdict: &Verdict| matches!(verdict, Verdict::Allow { .. });
-        match first.filter(allows) {
-            Some(first) if verdicts.all(|verdict| allows(&verdict)) => first,
-            Some(_) | None => verdict,
+        let allows = |(verdict, _): &(Verdict, Target)| matches!(verdict, Verdict::Allow { .. });
+        if !named.iter().all(allows) {
+            return (verdict, target.clone());
+        }
+        let way = |target: &Target| self.route(target, Use::Tunnel);
+        // Nothing goes past a program to which one of them goes.
+        named.sort_by_key(|(_, named)| !matches!(way(named), Route::Socket(_)));
+        let Some((allowed, named)) = named.into_iter().next() else {
+            return (verdict, target.clone());
+        };
+        match (way(&named), way(target)) {
+            (Route::Socket(_), _) => (allowed, named),
+            (_, Route::Socket(_)) => (allowed, target.clone()),
+            // Which of the names it is stays open.
+            (one, other) if one == other => (allowed, target.clone()),
+            (Route::Direct | Route::Proxy(_), _) => (allowed, named),
         }
     }
 

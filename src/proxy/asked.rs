@@ -153,10 +153,7 @@ impl Conversation {
         network: &Network,
         actions: &mut Vec<Action>,
     ) {
-        let verdict = match dialect {
-            Dialect::Captured => network.decide_connected(&target),
-            Dialect::Connect | Dialect::Socks | Dialect::Absolute(..) => network.decide(&target),
-        };
+        let (verdict, target) = judge(&dialect, target, network);
         if let Verdict::Learn(reason) = &verdict {
             actions.push(Action::Learned {
                 target: target.clone(),
@@ -217,7 +214,8 @@ impl Conversation {
                 return;
             }
         };
-        let reason = match (network.decide(&target), answer) {
+        let (verdict, target) = judge(&dialect, target, network);
+        let reason = match (verdict, answer) {
             (Verdict::Allow { .. } | Verdict::Learn(_), _) | (Verdict::Ask(_), Decided::Allow) => {
                 return self.dial(dialect, target, route, network, actions);
             }
@@ -266,6 +264,16 @@ impl Conversation {
                 actions.push(Action::Denied { target, reason });
                 self.abort(actions);
             }
+        }
+    }
+}
+
+/// What the policy says of a destination that was asked for in this way, and which it is.
+fn judge(dialect: &Dialect, target: Target, network: &Network) -> (Verdict, Target) {
+    match dialect {
+        Dialect::Captured => network.decide_connected(&target),
+        Dialect::Connect | Dialect::Socks | Dialect::Absolute(..) => {
+            (network.decide(&target), target)
         }
     }
 }
