@@ -3,7 +3,16 @@
 mod support;
 
 use std::fs;
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
 
+use sandbox_runtime::parse::settings::settings;
+use sandbox_runtime::policy::network::Network;
+use sandbox_runtime::policy::route::Routes;
+use sandbox_runtime::reactor::Reactor;
+use sandbox_runtime::reactor::resolver::HelperProgram;
+use sandbox_runtime::reactor::runs::Run;
+use sandbox_runtime::sys::datagrams::{Kind, listen};
 use support::{Host, Lab, Who, assert_status, everyone, text};
 
 /// The variables by which a program hears of the proxy are taken away.
@@ -738,4 +747,59 @@ for host in "10.77.0.2", "allowed.test": print(connect(host, 80, get)[:12])
         assert!(passed > 0 && passed.is_multiple_of(2), "{log}");
         assert!(!log.contains("10.77.0.2"), "{log}");
     }
+}
+
+/// Asks a loop's socket for a name's address: the last byte of it, or the code.
+fn ask(reactor: &mut Reactor, at: u16, name: &str) -> Result<u8, u8> {
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.connect(("127.0.0.1", at)).unwrap();
+    client.set_nonblocking(true).unwrap();
+    let mut question = b"\0\x07\x01\0\0\x01\0\0\0\0\0\0".to_vec();
+    for label in name.split('.') {
+        question.push(u8::try_from(label.len()).unwrap());
+        question.extend(label.as_bytes());
+    }
+    question.extend(b"\0\0\x01\0\x01");
+    client.send(&question).unwrap();
+    let mut answer = [0; 512];
+    loop {
+        let soon = Instant::now() + Duration::from_millis(50);
+        reactor.turn(Some(soon), &mut Vec::new()).unwrap();
+        if let Ok(length) = client.recv(&mut answer) {
+            return match answer[3] & 15 {
+                0 => Ok(answer[length - 1]),
+                code => Err(code),
+            };
+        }
+    }
+}
+
+// With one table, the second run's first name has the second address, and a run that is new
+// has the names and the violations of one that is over.
+#[test]
+fn runs_of_one_loop_share_no_names() {
+    let text = br#"{"network": {"allowedDomains": ["*.known.test"]}}"#;
+    let settings = settings(text).unwrap().network;
+    let network = Network::new(&settings, &[], Routes::default());
+    let helper = HelperProgram {
+        path: support::program().to_owned(),
+        arguments: vec!["--stage".into(), "lookup".into()],
+    };
+    let mut reactor = Reactor::new(network, helper, 1024).unwrap();
+    let serve = |reactor: &mut Reactor, run| {
+        let socket = listen(Kind::Datagram, 0).unwrap();
+        let port = UdpSocket::from(socket.try_clone().unwrap());
+        reactor.answer_on(run, socket).unwrap();
+        port.local_addr().unwrap().port()
+    };
+    let (one, two) = (serve(&mut reactor, Run(1)), serve(&mut reactor, Run(2)));
+    assert_eq!(ask(&mut reactor, one, "a.known.test"), Ok(0));
+    assert_eq!(ask(&mut reactor, one, "b.known.test"), Ok(1));
+    assert_eq!(ask(&mut reactor, two, "b.known.test"), Ok(0));
+    assert_eq!(ask(&mut reactor, one, "secret.denied.test"), Err(3));
+    reactor.end(Run(1));
+    let again = serve(&mut reactor, Run(1));
+    assert!(reactor.take_unnamed(Run(1)).is_empty());
+    assert_eq!(ask(&mut reactor, again, "c.known.test"), Ok(0));
+    assert_eq!(ask(&mut reactor, two, "c.known.test"), Ok(1));
 }

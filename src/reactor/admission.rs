@@ -64,7 +64,7 @@ impl Reactor {
             Service::Guarded(secret) => (Conversation::guarded(secret), Start::Talk),
             Service::Forward(hop) => (Conversation::forward(), Start::Forward(hop)),
             Service::Questions => (Conversation::questions(), Start::Talk),
-            Service::Captured => match self.meant(&stream) {
+            Service::Captured => match self.meant(run, &stream) {
                 Some(meant) => (Conversation::captured(), Start::Captured(meant)),
                 // It is gone already.
                 None => return,

@@ -49,9 +49,10 @@ impl Reactor {
     }
 
     /// What a connection was meant for that has been captured.
-    pub(super) fn meant(&self, stream: &TcpStream) -> Option<Meant> {
+    pub(super) fn meant(&mut self, run: Run, stream: &TcpStream) -> Option<Meant> {
         let reached = stream.local_addr().ok()?;
-        Some(self.names.meant(reached.ip(), reached.port()))
+        let names = self.names.entry(run).or_default();
+        Some(names.meant(reached.ip(), reached.port()))
     }
 
     /// Answers some of the questions that wait on every socket.
@@ -101,7 +102,8 @@ impl Reactor {
     }
 
     fn answer_message(&mut self, run: Run, message: &[u8]) -> Option<Vec<u8>> {
-        let Answered { bytes, refused } = answer(message, &self.network, &mut self.names)?;
+        let names = self.names.entry(run).or_default();
+        let Answered { bytes, refused } = answer(message, &self.network, names)?;
         let refused = refused.into_iter();
         self.unnamed
             .extend(refused.map(|(name, reason)| (run, name, reason)));
@@ -118,7 +120,7 @@ impl Reactor {
             let answer = Event::Answer(answer.as_deref());
             let rules = Rules {
                 network: &self.network,
-                names: &self.names,
+                names: self.names.entry(run).or_default(),
             };
             connection.tell(answer, rules, &mut needs);
             connection.pump(rules, &mut self.buffer, &mut needs);

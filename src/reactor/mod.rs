@@ -19,7 +19,7 @@ pub mod table;
 pub mod token;
 pub mod wake;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Arc;
@@ -65,8 +65,8 @@ pub struct Reactor {
     refusals: Vec<Refusal>,
     /// Connections that wait for a socket of the sandbox's own.
     inside: VecDeque<(Run, Slot)>,
-    /// The addresses that stand for names.
-    names: Names,
+    /// The addresses that stand for names, of each run.
+    names: BTreeMap<Run, Names>,
     /// Sockets on which DNS questions come.
     questions: Vec<Option<Questions>>,
     /// Names that were refused an address, and why.
@@ -133,7 +133,7 @@ impl Reactor {
             again: Vec::new(),
             refusals: Vec::new(),
             inside: VecDeque::new(),
-            names: Names::default(),
+            names: BTreeMap::new(),
             questions: Vec::new(),
             unnamed: Vec::new(),
             asked: Vec::new(),
@@ -286,7 +286,7 @@ impl Reactor {
         let mut needs = Vec::new();
         let rules = Rules {
             network: &self.network,
-            names: &self.names,
+            names: self.names.entry(connection.run).or_default(),
         };
         connection.pump(rules, &mut self.buffer, &mut needs);
         self.sync_deadline(slot, before);
@@ -353,7 +353,7 @@ impl Reactor {
         let mut needs = Vec::new();
         let rules = Rules {
             network: &self.network,
-            names: &self.names,
+            names: self.names.entry(connection.run).or_default(),
         };
         connection.tell(event, rules, &mut needs);
         connection.pump(rules, &mut self.buffer, &mut needs);

@@ -121,6 +121,8 @@ impl Reactor {
         self.asked.retain(|of| *of != run);
         self.refusals.retain(|refusal| refusal.run != run);
         self.pending.retain(|question| question.run != run);
+        self.unnamed.retain(|(of, ..)| *of != run);
+        self.names.remove(&run);
     }
 
     /// Has these rules decide from now on.
@@ -128,7 +130,9 @@ impl Reactor {
         self.network = network;
         if tunnels == Tunnels::Cut {
             let network = self.network.clone();
-            let refused = |target: &Target| matches!(network.decide(target), Verdict::Deny(_));
+            // Whatever it was asked for by, this is what may be reached now.
+            let refused =
+                |target: &Target| matches!(network.decide_connected(target).0, Verdict::Deny(_));
             self.close_all(|_, one| one.toward().is_some_and(refused));
         }
     }
