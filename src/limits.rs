@@ -122,6 +122,9 @@ pub const QUESTIONS: u32 = 100;
 /// DNS questions taken from one socket before other work has its turn.
 pub const QUESTIONS_PER_TURN: usize = 64;
 
+/// Connections taken from one listener before other work has its turn.
+pub const ACCEPTS_PER_TURN: usize = 64;
+
 /// Most names that capture gives an address in one run, each of 253 octets at most. A build
 /// asks for some dozens; a wildcard rule lets a command ask for any number.
 pub const CAPTURED_NAMES: u32 = 8192;

@@ -3,15 +3,16 @@
 mod support;
 
 use std::fs;
-use std::net::UdpSocket;
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
+use sandbox_runtime::limits::ACCEPTS_PER_TURN;
 use sandbox_runtime::parse::settings::settings;
 use sandbox_runtime::policy::network::Network;
 use sandbox_runtime::policy::route::Routes;
-use sandbox_runtime::reactor::Reactor;
 use sandbox_runtime::reactor::resolver::HelperProgram;
 use sandbox_runtime::reactor::runs::Run;
+use sandbox_runtime::reactor::{Reactor, Service};
 use sandbox_runtime::sys::datagrams::{Kind, listen};
 use support::{Host, Lab, Who, assert_status, everyone, text};
 
@@ -774,10 +775,8 @@ fn ask(reactor: &mut Reactor, at: u16, name: &str) -> Result<u8, u8> {
     }
 }
 
-// With one table, the second run's first name has the second address, and a run that is new
-// has the names and the violations of one that is over.
-#[test]
-fn runs_of_one_loop_share_no_names() {
+/// A loop of the test's own process.
+fn bare_loop() -> Reactor {
     let text = br#"{"network": {"allowedDomains": ["*.known.test"]}}"#;
     let settings = settings(text).unwrap().network;
     let network = Network::new(&settings, &[], Routes::default());
@@ -785,7 +784,14 @@ fn runs_of_one_loop_share_no_names() {
         path: support::program().to_owned(),
         arguments: vec!["--stage".into(), "lookup".into()],
     };
-    let mut reactor = Reactor::new(network, helper, 1024).unwrap();
+    Reactor::new(network, helper, 1024).unwrap()
+}
+
+// With one table, the second run's first name has the second address, and a run that is new
+// has the names and the violations of one that is over.
+#[test]
+fn runs_of_one_loop_share_no_names() {
+    let mut reactor = bare_loop();
     let serve = |reactor: &mut Reactor, run| {
         let socket = listen(Kind::Datagram, 0).unwrap();
         let port = UdpSocket::from(socket.try_clone().unwrap());
@@ -802,4 +808,28 @@ fn runs_of_one_loop_share_no_names() {
     assert!(reactor.take_unnamed(Run(1)).is_empty());
     assert_eq!(ask(&mut reactor, again, "c.known.test"), Ok(0));
     assert_eq!(ask(&mut reactor, two, "c.known.test"), Ok(1));
+}
+
+// With all of them taken at once, whoever else is served waits for thousands.
+#[test]
+fn a_flood_of_connections_leaves_others_their_turn() {
+    let mut reactor = bare_loop();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let flooded = Run(1);
+    reactor
+        .listen(flooded, listener.into(), Service::Captured)
+        .unwrap();
+    let all = 2 * ACCEPTS_PER_TURN + 1;
+    let _flood: Vec<TcpStream> = (0..all).map(|_| TcpStream::connect(at).unwrap()).collect();
+    let mut turn = || {
+        let later = Instant::now() + Duration::from_secs(60);
+        reactor.turn(Some(later), &mut Vec::new()).unwrap();
+        reactor.take_refusals(flooded).len()
+    };
+    // And none of them waits for an event.
+    assert_eq!(
+        [turn(), turn(), turn()],
+        [ACCEPTS_PER_TURN, ACCEPTS_PER_TURN, 1]
+    );
 }

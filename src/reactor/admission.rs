@@ -11,7 +11,7 @@ use super::runs::Run;
 use super::stream::{Side, Stream};
 use super::token::Key;
 use super::{Reactor, Service};
-use crate::limits::ACCEPT_AGAIN;
+use crate::limits::{ACCEPT_AGAIN, ACCEPTS_PER_TURN};
 use crate::proxy::conversation::{Conversation, Event, Hop};
 use crate::proxy::names::Meant;
 
@@ -28,8 +28,15 @@ enum Start {
 impl Reactor {
     pub(super) fn accept(&mut self) {
         self.accept_at = None;
+        self.crowded = false;
         for n in 0..self.listeners.len() {
+            let mut taken = 0;
             while self.table.len() < self.capacity {
+                if taken == ACCEPTS_PER_TURN {
+                    self.crowded = true;
+                    break;
+                }
+                taken += 1;
                 let Some(Some(one)) = self.listeners.get_mut(n) else {
                     break;
                 };

@@ -62,6 +62,8 @@ pub struct Reactor {
     deadlines: BTreeSet<(Instant, Slot)>,
     /// Connections with work left over from the last turn.
     again: Vec<Slot>,
+    /// A listener may have more connections than the last turn took.
+    crowded: bool,
     refusals: Vec<Refusal>,
     /// Connections that wait for a socket of the sandbox's own.
     inside: VecDeque<(Run, Slot)>,
@@ -131,6 +133,7 @@ impl Reactor {
             buffer: vec![0; RELAY_BYTES],
             deadlines: BTreeSet::new(),
             again: Vec::new(),
+            crowded: false,
             refusals: Vec::new(),
             inside: VecDeque::new(),
             names: BTreeMap::new(),
@@ -252,7 +255,8 @@ impl Reactor {
         let waits = |one: &Questions| one.waiting;
         // What the owner has brought about since the last turn waits for it, too.
         let told = !self.refusals.is_empty() || !self.pending.is_empty();
-        if told || !self.again.is_empty() || self.questions.iter().flatten().any(waits) {
+        let more = self.crowded || !self.again.is_empty();
+        if told || more || self.questions.iter().flatten().any(waits) {
             return Some(Duration::ZERO);
         }
         let first = self.deadlines.first().map(|(at, _)| *at);
