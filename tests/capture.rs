@@ -524,6 +524,41 @@ fn capture_stands_whatever_bubblewrap_says_of_its_sandbox() {
     }
 }
 
+// With the search list of the host, the first is reached, under a name that no rule allows,
+// and its resolver is asked for that.
+#[test]
+fn pitfall_45_the_name_that_is_looked_up_is_the_one_that_was_matched() {
+    let Some(lab) = Lab::new("the host's search list") else {
+        return;
+    };
+    for options in ["timeout:1 attempts:1", "timeout:1 attempts:1 ndots:5"] {
+        let with = lab.scratch.file(
+            "search.conf",
+            &format!("nameserver 10.77.0.2\nsearch known.test\noptions {options}\n"),
+        );
+        let starter = format!(
+            "mount --bind {} /etc/resolv.conf && exec \"$0\" \"$@\"",
+            with.display()
+        );
+        let names = policy("").replace(
+            "\"web.known.test\"",
+            "\"gone.other.test\", \"short\", \"web.known.test\"",
+        );
+        let fetch = format!(
+            "{CURL} http://short/; {CURL} http://gone.other.test/ -o /dev/null -w '%{{http_code}}\\n'; {CURL} http://short/ http://web.known.test/"
+        );
+        let out = lab.shell_under(&starter, &names, &fetch);
+        assert_eq!(
+            text(&out.stdout),
+            "the page of short\n502\nthe page of short\nthe page of web.known.test\n",
+            "{}",
+            text(&out.stderr)
+        );
+        let asked = questions(&lab);
+        assert!(!asked.contains("test.known.test"), "{asked}");
+    }
+}
+
 #[test]
 fn a_run_that_suggests_hears_of_programs_that_know_no_proxy() {
     let Some(lab) = Lab::new("suggestions") else {

@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 
 use crate::limits::{LOOKUP_ADDRESSES, NAME_BYTES};
 use crate::reactor::resolver::pack;
+use crate::sys;
 
 /// Serves questions on standard input.
 ///
@@ -25,6 +26,9 @@ pub fn serve() -> io::Result<()> {
         let name = name.get_mut(..usize::from(length[0]));
         let name = name.ok_or(io::ErrorKind::InvalidData)?;
         socket.read_exact(name)?;
+        // The name that was matched is the one that is looked up. One of a single label is
+        // what the host takes it for.
+        sys::host::complete_names(!name.contains(&b'.'));
         socket.write_all(&look_up(name))?;
     }
 }

@@ -1,5 +1,6 @@
 //! Facts of the host that only system calls tell.
 
+use std::ffi::CStr;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ptr;
@@ -10,6 +11,25 @@ use super::cerr;
 pub fn uid() -> u32 {
     // SAFETY: getuid cannot fail.
     unsafe { libc::getuid() }
+}
+
+/// Has getaddrinfo(3) complete the next name with the host's search list, or take it as it is:
+/// by way of the environment (resolv.conf(5)), which the GNU library looks at again when it is
+/// told to (resolver(3)), and for long only if it does not look after the file itself. For a
+/// process of one thread, before every lookup.
+pub fn complete_names(yes: bool) {
+    const LIST: &CStr = c"LOCALDOMAIN";
+    // SAFETY: all are valid C strings, and nobody else looks at the environment.
+    unsafe {
+        libc::setenv(c"RES_OPTIONS".as_ptr(), c"no-reload".as_ptr(), 1);
+        if yes {
+            libc::unsetenv(LIST.as_ptr());
+        } else {
+            libc::setenv(LIST.as_ptr(), c".".as_ptr(), 1);
+        }
+    }
+    // SAFETY: takes nothing. What fails is tried again with the next name.
+    unsafe { libc::res_init() };
 }
 
 /// Addresses of this host's own interfaces (getifaddrs(3)).
