@@ -9,19 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sandbox_runtime::{Command, Session, Settings, Stdio};
-use support::{Scratch, program};
-
-/// Processes below this one.
-fn processes() -> usize {
-    let own = std::process::id().to_string();
-    let all = fs::read_dir("/proc").unwrap().flatten();
-    all.filter(|entry| {
-        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        let behind = stat.rsplit(')').next().unwrap_or_default();
-        behind.split_whitespace().nth(1) == Some(own.as_str())
-    })
-    .count()
-}
+use support::{Scratch, processes_below, program};
 
 #[test]
 fn what_is_dropped_ends_and_leaves_nothing() {
@@ -59,7 +47,7 @@ fn what_is_dropped_ends_and_leaves_nothing() {
     }
     assert!(work.join(".bashrc").exists(), "a placeholder is there");
     drop(session);
-    assert_eq!(processes(), 0);
+    assert_eq!(processes_below(), 0);
     readers
         .into_iter()
         .for_each(|reader| reader.join().unwrap());

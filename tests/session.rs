@@ -43,17 +43,19 @@ fn text(mut from: fs::File) -> String {
     all
 }
 
+/// Rules that refuse the server on this port, and rules that allow it.
+fn closed_and_open(scratch: &Scratch, port: u16) -> (Settings, Settings) {
+    let allowing = format!(r#"{{"network": {{"allowedDomains": ["127.0.0.1:{port}"]}}}}"#);
+    (settings(scratch, "{}"), settings(scratch, &allowing))
+}
+
 const CURL: &str = "curl -sS --max-time 30 --noproxy '' ";
 
 #[test]
 fn new_rules_hold_from_the_next_connection_on() {
     let scratch = Scratch::new();
     let port = server();
-    let closed = settings(&scratch, "{}");
-    let open = settings(
-        &scratch,
-        &format!(r#"{{"network": {{"allowedDomains": ["127.0.0.1:{port}"]}}}}"#),
-    );
+    let (closed, open) = closed_and_open(&scratch, port);
     let mut session = session(&closed);
     let script = format!("until {CURL} -f http://127.0.0.1:{port}/; do sleep 0.05; done");
     let child = session.spawn(shell(&scratch, &script)).unwrap();
@@ -101,11 +103,7 @@ fn wait(session: &mut Session, run: RunId) -> u8 {
 fn tunnels_that_new_rules_refuse_are_cut_or_kept_as_it_was_said() {
     let scratch = Scratch::new();
     let port = server();
-    let closed = settings(&scratch, "{}");
-    let open = settings(
-        &scratch,
-        &format!(r#"{{"network": {{"allowedDomains": ["127.0.0.1:{port}"]}}}}"#),
-    );
+    let (closed, open) = closed_and_open(&scratch, port);
     let mut session = session(&open);
     for (tunnels, ends) in [(Tunnels::Cut, true), (Tunnels::Keep, false)] {
         session.update(&open, Tunnels::Keep).unwrap();

@@ -13,7 +13,7 @@ use sandbox_runtime::{
     Answer, Command, Event, Kind, RunId, Session, Settings, Stdio, Tunnels, Unlisted,
 };
 use support::pages::server;
-use support::{Scratch, program};
+use support::{Scratch, processes_below, program};
 
 fn settings(scratch: &Scratch, json: &str) -> Settings {
     let at = scratch.path("");
@@ -44,18 +44,6 @@ fn own() -> (usize, u64) {
         .unwrap();
     let resident = resident.split_whitespace().nth(1).unwrap();
     (descriptors, resident.parse().unwrap())
-}
-
-/// Processes below this one.
-fn children() -> usize {
-    let own = std::process::id().to_string();
-    let all = fs::read_dir("/proc").unwrap().flatten();
-    all.filter(|entry| {
-        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        let behind = stat.rsplit(')').next().unwrap_or_default();
-        behind.split_whitespace().nth(1) == Some(own.as_str())
-    })
-    .count()
 }
 
 /// What one of the thousand is expected to meet.
@@ -163,7 +151,7 @@ fn a_thousand_commands_twenty_at_a_time_are_told_apart() {
     }
     let after = own();
     drop(session);
-    assert_eq!(children(), 0);
+    assert_eq!(processes_below(), 0);
     // While the last one ends, fewer are open than in the middle.
     assert!(after.0 <= before.0, "descriptors: {before:?} {after:?}");
     assert!(after.1 <= before.1 + 2048, "memory: {before:?} {after:?}");

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 
 use crate::limits::{LOOKUP_ADDRESSES, NAME_BYTES};
 use crate::reactor::resolver::pack;
-use crate::sys;
+use crate::sys::host::{SearchList, set_search_list};
 
 /// Serves questions on standard input.
 ///
@@ -28,7 +28,11 @@ pub fn serve() -> io::Result<()> {
         socket.read_exact(name)?;
         // The name that was matched is the one that is looked up. One of a single label is
         // what the host takes it for.
-        sys::host::complete_names(!name.contains(&b'.'));
+        set_search_list(if name.contains(&b'.') {
+            SearchList::Ignored
+        } else {
+            SearchList::Used
+        });
         socket.write_all(&look_up(name))?;
     }
 }

@@ -1,5 +1,6 @@
 //! Facts of the host that only system calls tell.
 
+#[cfg(target_env = "gnu")]
 use std::ffi::CStr;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,23 +14,34 @@ pub fn uid() -> u32 {
     unsafe { libc::getuid() }
 }
 
-/// Has getaddrinfo(3) complete the next name with the host's search list, or take it as it is:
-/// by way of the environment (resolv.conf(5)), which the GNU library looks at again when it is
-/// told to (resolver(3)), and for long only if it does not look after the file itself. For a
-/// process of one thread, before every lookup.
-pub fn complete_names(yes: bool) {
-    const LIST: &CStr = c"LOCALDOMAIN";
-    // SAFETY: all are valid C strings, and nobody else looks at the environment.
-    unsafe {
-        libc::setenv(c"RES_OPTIONS".as_ptr(), c"no-reload".as_ptr(), 1);
-        if yes {
-            libc::unsetenv(LIST.as_ptr());
-        } else {
-            libc::setenv(LIST.as_ptr(), c".".as_ptr(), 1);
+/// Whether getaddrinfo(3) completes names with the host's search list (resolv.conf(5)).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum SearchList {
+    Used,
+    Ignored,
+}
+
+/// Sets what the next lookup does with the search list: by way of the environment, which the
+/// GNU library looks at again when it is told to (resolver(3)), and for long only if it does
+/// not look after the file itself. For a process of one thread, before every lookup. Other C
+/// libraries offer no such way; musl completes only names with fewer dots than `ndots`.
+pub fn set_search_list(list: SearchList) {
+    #[cfg(target_env = "gnu")]
+    {
+        const DOMAINS: &CStr = c"LOCALDOMAIN";
+        // SAFETY: all are valid C strings, and nobody else looks at the environment.
+        unsafe {
+            libc::setenv(c"RES_OPTIONS".as_ptr(), c"no-reload".as_ptr(), 1);
+            match list {
+                SearchList::Used => libc::unsetenv(DOMAINS.as_ptr()),
+                SearchList::Ignored => libc::setenv(DOMAINS.as_ptr(), c".".as_ptr(), 1),
+            };
         }
+        // SAFETY: takes nothing. What fails is tried again with the next name.
+        unsafe { libc::res_init() };
     }
-    // SAFETY: takes nothing. What fails is tried again with the next name.
-    unsafe { libc::res_init() };
+    #[cfg(not(target_env = "gnu"))]
+    let _ = list;
 }
 
 /// Addresses of this host's own interfaces (getifaddrs(3)).

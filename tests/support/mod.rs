@@ -582,6 +582,18 @@ impl Drop for Lab {
     }
 }
 
+/// Processes directly below this one.
+pub fn processes_below() -> usize {
+    let own = std::process::id().to_string();
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    all.filter(|entry| {
+        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let behind = stat.rsplit(')').next().unwrap_or_default();
+        behind.split_whitespace().nth(1) == Some(own.as_str())
+    })
+    .count()
+}
+
 /// Whether a process with `marker` among its arguments is alive.
 pub fn is_alive(marker: &str) -> bool {
     let processes = fs::read_dir("/proc").unwrap().flatten();
